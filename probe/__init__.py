@@ -1,0 +1,3 @@
+"""A health probe for geo-redundant Azure Storage."""
+
+__version__ = "0.1.0"
