@@ -1,0 +1,101 @@
+"""The canary's stamp: how it is written into blob metadata, read back and verified.
+
+Rules kept here: the digest is recomputed from the bytes that arrived; a stamp is whole or it is none;
+verifying never raises, it answers an ``error.type``. Metadata keys are lower-case letters only, so that
+they survive every client's idea of header case.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""The most bytes of a body that are read; more is the error ``size``."""
+
+_KEYS = ("sequence", "writtenat", "sha256", "writer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What the canary says of itself: ``written_at`` is aware UTC to the microsecond."""
+
+    sequence: int
+    written_at: datetime
+    sha256: str
+    writer: str
+
+    def covers(self, other: Self) -> bool:
+        """Answer whether who shows this stamp has seen ``other``: the same writer's later or equal one.
+
+        Stamps of different writers (two vantages on one blob) are ordered by the time written.
+        """
+        if self.writer == other.writer:
+            return self.sequence >= other.sequence
+        return self.written_at >= other.written_at
+
+
+def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> Stamp:
+    """Answer the stamp of a body that is about to be written."""
+    digest = hashlib.sha256(body).hexdigest()
+    return Stamp(sequence=sequence, written_at=written_at, sha256=digest, writer=writer)
+
+
+def encode(value: Stamp) -> dict[str, str]:
+    """Answer the blob metadata of a stamp. ``writer`` is kept to printable ASCII, as a header wants it."""
+    writer = "".join(c if c.isascii() and c.isprintable() else "-" for c in value.writer).strip()
+    return {
+        "sequence": str(value.sequence),
+        "writtenat": value.written_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "sha256": value.sha256,
+        "writer": writer or "-",
+    }
+
+
+def decode(metadata: Mapping[str, str]) -> Stamp | None:
+    """Answer the stamp in blob metadata, or ``None`` where it is missing or not whole."""
+    found = {key.lower(): value for key, value in metadata.items()}
+    try:
+        sequence, written_at, sha256, writer = (found[key] for key in _KEYS)
+        if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= 18):  # noqa: PLR2004 - int64
+            return None
+        when = datetime.fromisoformat(written_at)
+    except (KeyError, ValueError):
+        return None
+    if when.tzinfo is None or when.utcoffset() != timedelta(0):
+        return None
+    return Stamp(
+        sequence=int(sequence), written_at=when.astimezone(UTC), sha256=sha256.lower(), writer=writer
+    )
+
+
+def verify(
+    *,
+    body: bytes,
+    metadata: Mapping[str, str],
+    content_md5: str | None,
+    floor: Stamp | None,
+    stamped: bool,
+) -> tuple[Stamp | None, str | None]:
+    """Answer the stamp that a body carries and the ``error.type`` of what is wrong with it.
+
+    ``floor`` is the newest stamp this location has already shown. ``stamped`` says that the blob must carry
+    a stamp (the probe writes it); a blob probed read-only is verified by its Content-MD5 where it has one.
+    """
+    found = decode(metadata)
+    if found is None:
+        return None, "unreadable" if stamped else _md5_error(body, content_md5)
+    if hashlib.sha256(body).hexdigest() != found.sha256:
+        return found, "digest"
+    if floor is not None and found.writer == floor.writer and found.sequence < floor.sequence:
+        return found, "rollback"
+    return found, None
+
+
+def _md5_error(body: bytes, content_md5: str | None) -> str | None:
+    if not content_md5:
+        return None
+    actual = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    return None if actual == content_md5 else "digest"

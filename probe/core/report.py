@@ -1,0 +1,252 @@
+"""The report: all that one tick found out, and its JSON document.
+
+Rules kept here: the document's names and units are an outward contract (schema 1): durations in seconds,
+times RFC 3339 in UTC, URLs without a query; what is unknown is ``null``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from probe.core.breaker import Breaker, Transition
+from probe.core.reading import Phases, Purpose, Read, Reading
+from probe.core.replication import Replication
+from probe.core.target import Forced, Location, Target
+from probe.core.verdict import EndpointJudgement, EndpointVerdict, Judgement, TargetVerdict
+
+SCHEMA = 1
+_CORRUPT = EndpointVerdict.CORRUPT
+
+
+class Result(StrEnum):
+    """How a tick ended (attribute ``probe.result``)."""
+
+    COMPLETED = "completed"
+    CUT_SHORT = "cut_short"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateProblem:
+    """One failure of the state store: ``operation`` is ``load``, ``save`` or ``clamp``."""
+
+    operation: str
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReport:
+    """What a tick found out about one target.
+
+    ``readings`` has every attempt of the tick in the order it was made: the write, those of the reads, the
+    checks and the service stats. ``previous`` are the verdicts of the tick before (target, primary,
+    secondary), ``None`` where there was none. ``skipped`` names the steps that the budget cut off.
+    """
+
+    target: Target
+    judgement: Judgement
+    reads: Sequence[Read]
+    readings: Sequence[Reading]
+    breaker: Breaker
+    forced: Forced | None
+    transitions: Sequence[Transition]
+    replication: Replication
+    written_sequence: int | None = None
+    previous: tuple[str, str, str | None] | None = None
+    skipped: Sequence[str] = ()
+
+    @property
+    def write(self) -> Reading | None:
+        return next((each for each in self.readings if each.purpose is Purpose.WRITE), None)
+
+    def at(self, location: Location) -> list[Reading]:
+        """Answer the readings of the canary at a location, in order: reads, trials and checks."""
+        kept = (Purpose.READ, Purpose.TRIAL, Purpose.CHECK)
+        return [each for each in self.readings if each.location is location and each.purpose in kept]
+
+    def judged(self, location: Location) -> EndpointJudgement | None:
+        return self.judgement.primary if location is Location.PRIMARY else self.judgement.secondary
+
+    @property
+    def verdicts(self) -> tuple[str, str, str | None]:
+        """Answer the verdicts of the target, the primary and the secondary, as they are remembered."""
+        secondary = self.judgement.secondary
+        return (
+            str(self.judgement.target.verdict),
+            str(self.judgement.primary.verdict),
+            str(secondary.verdict) if secondary else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickReport:
+    """What one tick of one shard found out. ``state_store`` is ``ok`` or an ``error.type``."""
+
+    scheduled_at: datetime
+    started_at: datetime
+    duration: timedelta
+    past_due: bool
+    vantage: str
+    shard: int
+    result: Result
+    targets: Sequence[TargetReport] = ()
+    state_store: str = "ok"
+    state_problems: Sequence[StateProblem] = field(default=())
+    reason: str | None = None
+
+    @property
+    def lateness(self) -> timedelta:
+        return max(self.started_at - self.scheduled_at, timedelta(0))
+
+
+def exit_code(report: TickReport) -> int:
+    """Answer the exit code of a tick: 0 all served and sound, 1 unavailable or corrupt, 3 inconclusive."""
+    if report.result in (Result.FAILED, Result.SKIPPED):
+        return 3
+    verdicts = [each.judgement.target.verdict for each in report.targets]
+    judged = [each.judged(location) for each in report.targets for location in Location]
+    corrupt = any(each.verdict is _CORRUPT for each in judged if each)
+    if corrupt or TargetVerdict.UNAVAILABLE in verdicts:
+        return 1
+    return 3 if TargetVerdict.INCONCLUSIVE in verdicts else 0
+
+
+def document(report: TickReport) -> dict[str, Any]:
+    """Answer the report as JSON values, schema 1."""
+    return {
+        "schema": SCHEMA,
+        "tick": {
+            "scheduled_at": time_text(report.scheduled_at),
+            "started_at": time_text(report.started_at),
+            "duration_seconds": seconds(report.duration),
+            "lateness_seconds": seconds(report.lateness),
+            "past_due": report.past_due,
+            "vantage": report.vantage,
+            "shard": report.shard,
+            "result": report.result,
+            "reason": report.reason,
+            "state_store": report.state_store,
+        },
+        "targets": [target_document(each) for each in report.targets],
+    }
+
+
+def target_document(report: TargetReport) -> dict[str, Any]:
+    """Answer one target's part of the document."""
+    judgement = report.judgement
+    return {
+        "name": report.target.name,
+        "verdict": judgement.target.verdict,
+        "reason": judgement.target.reason,
+        "endpoints": {str(each): _endpoint(report, each) for each in report.target.locations},
+        "reads": [read_document(each) for each in report.reads],
+        "breaker": breaker_document(report.breaker, report.forced),
+        "transitions": [transition_document(each) for each in report.transitions],
+        "replication": _replication(report.replication),
+        "write": _write(report),
+        "skipped": list(report.skipped),
+    }
+
+
+def _endpoint(report: TargetReport, location: Location) -> dict[str, Any]:
+    judged = report.judged(location)
+    assert judged is not None, "every location of a target is judged"  # noqa: S101 - judge() keeps it
+    reading = judged.reading
+    canary = reading.canary if reading else None
+    return {
+        "url": report.target.blob_url(location),
+        "verdict": judged.verdict,
+        "reason": judged.reason,
+        "error_type": reading.error_type if reading else None,
+        "status_code": reading.status_code if reading else None,
+        "duration_seconds": seconds(reading.duration) if reading else None,
+        "phases": _phases(reading.phases if reading else Phases()),
+        "canary_sequence": canary.sequence if canary else None,
+        "canary_age_seconds": seconds(reading.ended_at - canary.written_at) if reading and canary else None,
+    }
+
+
+def _phases(phases: Phases) -> dict[str, float | None]:
+    return {
+        "dns": seconds(phases.dns),
+        "connect": seconds(phases.connect),
+        "tls": seconds(phases.tls),
+        "ttfb": seconds(phases.ttfb),
+        "transfer": seconds(phases.transfer),
+    }
+
+
+def read_document(read: Read) -> dict[str, Any]:
+    """Answer one read with its attempts."""
+    return {
+        "served_by": read.served_by or "none",
+        "duration_seconds": seconds(read.duration),
+        "attempts": [attempt_document(each) for each in read.attempts],
+    }
+
+
+def attempt_document(reading: Reading) -> dict[str, Any]:
+    return {
+        "location": reading.location,
+        "outcome": reading.outcome,
+        "error_type": reading.error_type,
+        "status_code": reading.status_code,
+        "duration_seconds": seconds(reading.duration),
+    }
+
+
+def breaker_document(breaker: Breaker, forced: Forced | None) -> dict[str, Any]:
+    """Answer the breaker's state; ``forced`` is the location and its expiry, ``null`` when not forced."""
+    return {
+        "state": breaker.state,
+        "since": time_text(breaker.since),
+        "consecutive_failures": breaker.consecutive_failures,
+        "secondary_reads": breaker.secondary_reads,
+        "forced": {"location": forced.location, "until": time_text(forced.until)} if forced else None,
+    }
+
+
+def transition_document(transition: Transition) -> dict[str, Any]:
+    return {
+        "from": transition.from_state,
+        "to": transition.to_state,
+        "reason": transition.reason,
+        "at": time_text(transition.at),
+        "figures": dict(transition.figures),
+    }
+
+
+def _replication(value: Replication) -> dict[str, Any]:
+    return {
+        "status": value.status,
+        "last_sync_time": time_text(value.last_sync_time) if value.last_sync_time else None,
+        "last_sync_age_seconds": seconds(value.last_sync_age),
+        "lag_seconds": seconds(value.lag),
+        "within_rpo": value.within_rpo,
+    }
+
+
+def _write(report: TargetReport) -> dict[str, Any] | None:
+    write = report.write
+    if write is None:
+        return None
+    return {
+        "outcome": write.outcome,
+        "error_type": write.error_type,
+        "sequence": report.written_sequence,
+        "duration_seconds": seconds(write.duration),
+    }
+
+
+def seconds(value: timedelta | None) -> float | None:
+    """Answer a duration in seconds to the microsecond, ``None`` for ``None``."""
+    return None if value is None else round(value.total_seconds(), 6)
+
+
+def time_text(value: datetime) -> str:
+    """Answer a time as RFC 3339 in UTC, for example ``2026-01-31T23:59:59.000001Z``."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

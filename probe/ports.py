@@ -1,0 +1,95 @@
+"""Ports: what a tick needs from the world, as Protocols; the adapters implement them, tests fake them.
+
+Rules kept here: core types only; a port that fails to reach storage answers data, and raises only what its
+docstring names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from probe.core.canary import Stamp
+from probe.core.reading import Purpose, Reading
+from probe.core.record import ShardRecord
+from probe.core.replication import Sync
+from probe.core.report import TickReport
+from probe.core.target import Location, Target
+
+type Clock = Callable[[], datetime]
+"""Answers the time now, aware UTC."""
+
+
+class Probing(Protocol):
+    """The connections of one tick to one target; closed at its end, so that none outlives it."""
+
+    async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
+        """Read the canary at a location once: one request, one deadline, no retry."""
+        ...
+
+    async def stats(self) -> tuple[Reading, Sync | None]:
+        """Ask the secondary for its replication stats once."""
+        ...
+
+    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+        """Write the canary to the primary once, creating its container where that is missing.
+
+        ``sequence`` ``None`` says that nothing is remembered: the writer goes on from the stamp that the
+        blob carries. Answers the stamp that was written, ``None`` on a failure.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Endpoints(Protocol):
+    """Opens the connections to a target."""
+
+    def open(self, target: Target) -> Probing: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A shard's record with the store's tag of this version, ``None`` when nothing was stored yet.
+
+    ``replaced`` says why a stored document could not be used; it was kept aside under another name.
+    """
+
+    record: ShardRecord | None
+    tag: str | None
+    replaced: str | None = None
+
+
+class StateStore(Protocol):
+    """Keeps one document per shard. Every call is bounded in time."""
+
+    async def load(self, shard: int) -> Loaded:
+        """Load a shard's record. Raises ``StateError`` when the store cannot be reached."""
+        ...
+
+    async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
+        """Save the record if the stored version still has this tag, and answer the new tag.
+
+        Raises ``StateConflict`` when it has another one, ``StateError`` when the store cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceParent:
+    """W3C trace context of the invocation that the tick belongs to."""
+
+    traceparent: str
+    tracestate: str = ""
+
+
+class Telemetry(Protocol):
+    """Takes finished reports. Neither call raises, whatever the backend does."""
+
+    def emit(self, report: TickReport, parent: TraceParent | None) -> None:
+        """Turn a report into telemetry; quick, no I/O."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what is buffered, bounded in time."""
+        ...
