@@ -1,0 +1,211 @@
+"""The pair: two Azurites as primary and secondary, a proxy before each, replication between; all started and ended here.
+
+Rules: clients see the proxies' URLs only. The host's own storage is a third Azurite, since it must not share the fate
+of what is probed; it has a proxy of its own before its blobs, so that the loss of the state store can be shown too.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+from probe.lab.azurite import ACCOUNT, KEY, Azurite
+from probe.lab.certificates import Certificates
+from probe.lab.errors import LabError
+from probe.lab.events import Events
+from probe.lab.proxy import Proxy
+from probe.lab.replicator import Replicator, Status
+
+__all__ = ["Pair"]
+
+
+class Pair:
+    """RA-GZRS in a box, as an async context manager.
+
+    Ports of 0 are chosen by the system. `host` adds the storage that the Functions host needs. `https` makes both
+    endpoints speak TLS with a CA of their own (`certificates.ca`) and take Entra bearer tokens.
+    """
+
+    primary: Proxy
+    secondary: Proxy
+    host: Proxy | None
+    replicator: Replicator
+
+    def __init__(
+        self,
+        *,
+        primary_port: int = 0,
+        secondary_port: int = 0,
+        lag: float | None = 0.0,
+        host: bool = False,
+        https: bool = False,
+    ) -> None:
+        self.events = Events()
+        self.certificates: Certificates | None = None
+        self._ports = (primary_port, secondary_port)
+        self._lag = lag
+        self._with_host = host
+        self._https = https
+        self._stack = AsyncExitStack()
+        self._azurites: list[Azurite] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        if self._https:
+            self.certificates = self._stack.enter_context(Certificates())
+        await self._start_azurites()
+        first, second = self._azurites[0].url(), self._azurites[1].url()
+        self.replicator = await self._stack.enter_async_context(
+            Replicator(
+                primary=first,
+                secondary=second,
+                events=self.events,
+                lag=self._lag,
+                certificates=self.certificates,
+            )
+        )
+        self.primary = await self._front(
+            Proxy(
+                name="primary",
+                upstream=first,
+                port=self._ports[0],
+                events=self.events,
+                certificates=self.certificates,
+                witness=self.replicator,
+            )
+        )
+        self.secondary = await self._front(
+            Proxy(
+                name="secondary",
+                upstream=second,
+                port=self._ports[1],
+                events=self.events,
+                certificates=self.certificates,
+                stats=self.replicator.stats,
+                read_only=True,
+            )
+        )
+        self.replicator.history = self.secondary.history
+        self.host = None
+        if self._with_host:
+            self.host = await self._front(
+                Proxy(name="host", upstream=self._azurites[2].url(), events=self.events)
+            )
+
+    async def _front(self, proxy: Proxy) -> Proxy:
+        try:
+            return await self._stack.enter_async_context(proxy)
+        except OSError as error:
+            raise LabError(
+                f"the {proxy.name}'s port {proxy.port} cannot be had ({error.strerror}): choose another"
+            ) from error
+
+    async def _start_azurites(self) -> None:
+        self._azurites = [self._probed(), self._probed()]
+        if self._with_host:
+            self._azurites.append(Azurite(services=("blob", "queue", "table")))
+        results = await asyncio.gather(
+            *(self._stack.enter_async_context(azurite) for azurite in self._azurites), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _probed(self) -> Azurite:
+        if self.certificates is None:
+            return Azurite()
+        made = self.certificates
+        return Azurite(certificate=made.certificate, private_key=made.private_key, oauth=True)
+
+    # -- what a client is told -------------------------------------------------------------------------------------
+
+    @property
+    def primary_url(self) -> str:
+        """The primary's blob endpoint, with the account."""
+        return f"{self.primary.url}/{ACCOUNT}"
+
+    @property
+    def secondary_url(self) -> str:
+        """The secondary's blob endpoint, with the account."""
+        return f"{self.secondary.url}/{ACCOUNT}-secondary"
+
+    @property
+    def connection_string(self) -> str:
+        """The probed account, through the proxies."""
+        return self._connection(
+            f"BlobEndpoint={self.primary_url};BlobSecondaryEndpoint={self.secondary_url};"
+        )
+
+    @property
+    def connection_string_without_secondary_name(self) -> str:
+        """The probed account with a secondary whose name does not resolve, as after an unplanned failover.
+
+        No name under `.invalid` ever resolves (RFC 6761), so that this is the real failure of a look-up.
+        """
+        gone = f"{self.primary.url.partition(':')[0]}://{ACCOUNT}-secondary.invalid/{ACCOUNT}-secondary"
+        return self._connection(f"BlobEndpoint={self.primary_url};BlobSecondaryEndpoint={gone};")
+
+    @property
+    def host_connection_string(self) -> str:
+        """The host's own account: blobs through its proxy, queues and tables directly.
+
+        Raises:
+            LabError: the pair was made without it.
+
+        """
+        if self.host is None:
+            raise LabError("this pair has no host storage: make it with Pair(host=True)")
+        azurite = self._azurites[2]
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
+            f"BlobEndpoint={self.host.url}/{ACCOUNT};"
+            f"QueueEndpoint={azurite.url('queue')}/{ACCOUNT};TableEndpoint={azurite.url('table')}/{ACCOUNT};"
+        )
+
+    def _connection(self, endpoints: str) -> str:
+        protocol = "https" if self._https else "http"
+        return f"DefaultEndpointsProtocol={protocol};AccountName={ACCOUNT};AccountKey={KEY};{endpoints}"
+
+    # -- the whole pair --------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Switch every fault off, at every endpoint."""
+        for proxy in self.proxies.values():
+            proxy.heal()
+
+    @property
+    def proxies(self) -> dict[str, Proxy]:
+        """The proxies by name."""
+        named = {"primary": self.primary, "secondary": self.secondary}
+        return named | {"host": self.host} if self.host else named
+
+    def lose_secondary(self) -> None:
+        """Lose the geo-redundancy: the secondary refuses, replication is unavailable."""
+        self.secondary.fault("refuse")
+        self.replicator.status = Status.UNAVAILABLE
+
+    def fail_over(self) -> int:
+        """Do what an unplanned account failover does; answer how many writes were lost.
+
+        The primary's URL serves what the secondary had, the secondary is gone. It cannot be undone within a pair.
+        """
+        self.replicator.status = Status.UNAVAILABLE
+        lost = self.replicator.drop()
+        self.primary.upstream = self.secondary.upstream
+        self.secondary.fault("refuse")
+        self.events.emit("pair", f"failed over: {lost} writes lost")
+        return lost
