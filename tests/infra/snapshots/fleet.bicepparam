@@ -1,0 +1,25 @@
+// Three vantages and three accounts, one of them existing; every choice differs from its default.
+using '../../../infra/main.bicep'
+
+param environmentName = 'fleet'
+param location = 'northeurope'
+param probeLocations = ['uksouth', 'swedencentral', 'ukwest']
+param monitoredAccounts = [
+  { name: 'orders', geoPriorityReplication: true }
+  { name: 'media-eu', location: 'swedencentral' }
+  {
+    name: 'archive'
+    existingAccountId: '/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/archive/providers/Microsoft.Storage/storageAccounts/starchiveprod'
+  }
+]
+param canaryContainer = 'canaries'
+param intervalMinutes = 5
+param rpoMinutes = 30
+param sloPercent = '99.95'
+param traces = 'off'
+param instanceMemoryMegabytes = 2048
+param maximumInstances = 100
+param retentionDays = 90
+param dailyCapGigabytes = 5
+param lockAccounts = true
+param storageRequestLogs = true
