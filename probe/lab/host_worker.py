@@ -1,0 +1,329 @@
+"""The host's end of a worker process: starts it with an exact environment, invokes functions in it, ends it.
+
+Rules: the worker sees the app settings and a minimal base, nothing of the lab's own environment; it runs in a
+session of its own, so that Ctrl-C reaches only the host; when it ends, every invocation in it has failed;
+`stop` is bounded and leaves no process behind. The protocol is told in `probe.lab.worker`.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from probe.lab.host_config import HostError
+
+PACKAGE_ROOT: Final = Path(__file__).parents[2]
+BASE_VARIABLES: Final = ("PATH", "HOME", "VIRTUAL_ENV")
+LONGEST_LINE: Final = 64 * 2**20
+LEAVE_BOUND: Final = 1.0
+"""Seconds that a worker has that was told to leave; it is itself stricter with its app."""
+TERMINATE_BOUND: Final = 0.2
+RESTART_PAUSE: Final = 1.0
+KEPT_OUTPUT: Final = 50
+KEPT_LOGS: Final = 1000
+
+type Data = Mapping[str, Any]
+"""`{kind: value}`, as the protocol writes values."""
+
+
+def string(value: str) -> Data:
+    return {"string": value}
+
+
+def as_json(value: str) -> Data:
+    return {"json": value}
+
+
+def as_bytes(value: bytes) -> Data:
+    return {"bytes": base64.b64encode(value).decode()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceContext:
+    """The W3C trace context that an invocation carries."""
+
+    trace_parent: str
+    trace_state: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One invocation as it is sent to the worker."""
+
+    id: str
+    function_id: str
+    inputs: Mapping[str, Data]
+    trigger_metadata: Mapping[str, Data]
+    trace_context: TraceContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One log record of the worker; `system` ones are the runtime's; outside of invocations it has no id."""
+
+    level: int
+    category: str
+    system: bool
+    message: str
+    invocation_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an invocation failed: `ExceptionName: text`, and the traceback where there is one."""
+
+    message: str
+    stack_trace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the worker answered to a call."""
+
+    failure: Failure | None
+    return_value: Data | None = None
+    outputs: Mapping[str, Data] = field(default_factory=dict)
+
+
+class WorkerLost(Exception):  # noqa: N818  # it says what happened, as the queue and timer listeners catch it
+    """The worker ended before it answered."""
+
+
+type Listener = Callable[[LogLine], None]
+type Tell = Callable[[str], None]
+"""Takes a line for the terminal."""
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Give the app's whole environment: a minimal base, then the app settings, which win."""
+    base = {name: os.environ[name] for name in BASE_VARIABLES if name in os.environ}
+    return {**base, "FUNCTIONS_WORKER_RUNTIME": "python", **settings}
+
+
+type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class WorkerProcess:
+    """One worker, from start to end; `functions` is what the runtime indexed, `version` is the runtime's."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, streams: Streams, app: Path, listener: Listener
+    ) -> None:
+        self._process = process
+        self._reader, self._writer = streams
+        self._app = app
+        self._listener = listener
+        self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._read_output())]
+        self._calls: dict[str, asyncio.Future[Outcome]] = {}
+        self._indexed: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._output: deque[str] = deque(maxlen=KEPT_OUTPUT)
+        self.ended = asyncio.Event()
+        self.functions: list[dict[str, Any]] = []
+        self.version = ""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    async def start(cls, app: Path, settings: Mapping[str, str], listener: Listener) -> Self:
+        """Start a worker and have it index `app`, an absolute path. Raises: HostError (the runtime's words)."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            streams = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
+            process = await _spawn(theirs, app, settings)
+        worker = cls(process, streams, app, listener)
+        try:
+            await worker._index()
+        except BaseException:
+            await worker.stop()
+            raise
+        return worker
+
+    async def _index(self) -> None:
+        self._send({"type": "init", "directory": str(self._app)})
+        try:
+            answer = await self._indexed
+        except WorkerLost as lost:
+            raise HostError(f"{self._app} could not be indexed: {lost}") from None
+        if error := answer.get("error"):
+            raise HostError(
+                f"{self._app} could not be indexed: {error['message']}\n{error['stack_trace']}".rstrip()
+            )
+        self.functions, self.version = answer["functions"], answer["runtime"]
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run one invocation to its end. Raises: WorkerLost."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        if self.ended.is_set():
+            raise WorkerLost(self.epitaph())
+        self._calls[call.id] = answer
+        trace = call.trace_context
+        self._send(
+            {
+                "type": "invoke",
+                "id": call.id,
+                "function_id": call.function_id,
+                "inputs": dict(call.inputs),
+                "trigger_metadata": dict(call.trigger_metadata),
+                "trace_context": {
+                    "trace_parent": trace.trace_parent,
+                    "trace_state": trace.trace_state,
+                    "attributes": dict(trace.attributes),
+                },
+            }
+        )
+        try:
+            return await answer
+        finally:
+            self._calls.pop(call.id, None)
+
+    async def _receive(self) -> None:
+        with contextlib.suppress(OSError):
+            async for line in self._reader:
+                self._heed(json.loads(line))
+        await self._process.wait()
+        self.ended.set()
+        lost = WorkerLost(self.epitaph())
+        for call in self._calls.values():
+            if not call.done():
+                call.set_exception(lost)
+        if not self._indexed.done():
+            self._indexed.set_exception(lost)
+
+    def _heed(self, message: dict[str, Any]) -> None:
+        kind = message.pop("type")
+        if kind == "log":
+            self._listener(LogLine(**message))
+        elif kind == "init":
+            self._indexed.set_result(message)
+        else:
+            answer = self._calls.get(message.pop("id"))
+            if answer is not None and not answer.done():
+                answer.set_result(_outcome(message))
+
+    async def _read_output(self) -> None:
+        """Pass on what the app prints, outside of any invocation, as Azure's host does."""
+        assert self._process.stdout is not None  # noqa: S101  # asked for as a pipe
+        async for line in self._process.stdout:
+            text = line.decode(errors="replace").rstrip()
+            self._output.append(text)
+            self._listener(
+                LogLine(level=20, category="console", system=False, message=text, invocation_id=None)
+            )
+
+    def epitaph(self) -> str:
+        code = self._process.returncode
+        how = (
+            f"was ended by {signal.Signals(-code).name}" if code and code < 0 else f"exited with code {code}"
+        )
+        said = "\n  ".join(self._output)
+        return f"worker process {self.pid} {how}" + (f"; it said:\n  {said}" if said else "")
+
+    async def kill(self) -> None:
+        """End the worker at once, and whatever it started in its session."""
+        self._signal(signal.SIGKILL)
+        await self._finish()
+
+    async def stop(self) -> None:
+        """Tell the worker to leave, and end it where it does not."""
+        self._writer.close()
+        if not await self._left_within(LEAVE_BOUND):
+            self._signal(signal.SIGTERM)
+            await self._left_within(TERMINATE_BOUND)
+        await self.kill()
+
+    async def _left_within(self, bound: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(bound):
+                await self._process.wait()
+        return self._process.returncode is not None
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _finish(self) -> None:
+        await self._process.wait()
+        await asyncio.wait(self._tasks, timeout=TERMINATE_BOUND)
+        for task in self._tasks:
+            task.cancel()
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+
+async def _spawn(
+    connection: socket.socket, app: Path, settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    arguments = (str(connection.fileno()), str(os.getpid()), str(app))
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "probe.lab.worker", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        pass_fds=[connection.fileno()],
+        cwd=PACKAGE_ROOT,
+        env=environment(settings),
+        start_new_session=True,
+        limit=LONGEST_LINE,
+    )
+
+
+def _outcome(message: Mapping[str, Any]) -> Outcome:
+    if error := message["error"]:
+        return Outcome(failure=Failure(**error))
+    return Outcome(failure=None, return_value=message["return_value"], outputs=message["outputs"])
+
+
+class Supervisor:
+    """Keeps one worker ready: starts it, and starts another when it has ended."""
+
+    def __init__(self, app: Path, settings: Mapping[str, str], listener: Listener, tell: Tell) -> None:
+        self._app = app
+        self._settings = settings
+        self._listener = listener
+        self._tell = tell
+        self._starting = asyncio.Lock()
+        self._worker: WorkerProcess | None = None
+        self.starts = 0
+
+    async def ready(self) -> WorkerProcess:
+        """Give the living worker, started anew where it has ended. Raises: HostError."""
+        async with self._starting:
+            if self._worker is None or self._worker.ended.is_set():
+                self._worker = await WorkerProcess.start(self._app, self._settings, self._listener)
+                self.starts += 1
+            return self._worker
+
+    async def watch(self) -> None:
+        """Replace the worker whenever it ends, until cancelled."""
+        while True:
+            worker = await self._ready_at_last()
+            await worker.ended.wait()
+            self._tell(f"{worker.epitaph()}: starting another")
+
+    async def _ready_at_last(self) -> WorkerProcess:
+        while True:
+            try:
+                return await self.ready()
+            except HostError as error:
+                self._tell(f"No worker can be started, trying on: {error}")
+                await asyncio.sleep(RESTART_PAUSE)
+
+    async def stop(self) -> None:
+        if self._worker is not None:
+            await self._worker.stop()
