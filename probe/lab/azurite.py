@@ -1,9 +1,9 @@
 """Owns one Azurite process: started on ports of its own, waited for, and never left behind.
 
-Rules: it runs in its own process group, so that a Ctrl-C on the terminal reaches the lab and not the emulator;
-it lives no longer than the lab, because `lifeline.cjs` ends it when its standard input ends. That pipe is closed by
-the kernel however the lab goes, SIGKILL included. PR_SET_PDEATHSIG would do the same on Linux only, fires when the
-*thread* that started the child ends, and needs code between fork and exec.
+Rules: it runs in its own process group, so that a Ctrl-C on the terminal reaches the lab and not the
+emulator; it lives no longer than the lab, because `lifeline.cjs` ends it when its standard input ends. The
+kernel closes that pipe however the lab goes, SIGKILL included. PR_SET_PDEATHSIG would do the same on Linux
+only, fires when the *thread* that started the child ends, and needs code between fork and exec.
 """
 
 import asyncio
@@ -20,13 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from probe.lab.certificates import Certificates
 from probe.lab.errors import LabError
 
 Service = Literal["blob", "queue", "table"]
 
 ACCOUNT = "devstoreaccount1"
-# Azurite's published development key: the same on every machine, and no secret.
-KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # gitleaks:allow
+# Azurite's published development key: the same on every machine, and no secret. gitleaks:allow
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 FOLDER = Path(__file__).parent / "azurite"
 PACKAGE = FOLDER / "node_modules" / "azurite"
@@ -34,7 +35,7 @@ INSTALL = "install it with 'make', or 'npm ci --ignore-scripts' in probe/lab/azu
 NODE_NEEDED = 20
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 1.0
-# Below this, an idle connection could be closed by Azurite just as the proxy sends on it; its own default is 5 s.
+# Seconds; longer than the proxies keep idle connections, so that Azurite never closes one just as it is used.
 KEEP_ALIVE = 300
 
 _LISTENING = re.compile(r"Azurite (\w+) service .*listen\w* (?:at|on) (https?://\S+)")
@@ -44,9 +45,9 @@ _BUSY = re.compile(r"EADDRINUSE\D*[\d.]*:(\d+)")
 class Azurite:
     """One Azurite, as an async context manager.
 
-    With `location` it keeps its data in that folder, else in memory. `certificate` and `private_key` (PEM files)
-    make it serve https, which `oauth` needs: it then takes bearer tokens with the right audience, issuer and expiry
-    without checking their signature. A port of 0 is chosen by the system; `url` tells it once started.
+    With `location` it keeps its data in that folder, else in memory. With `certificates` it serves https and
+    takes bearer tokens with the right audience, issuer and expiry, without checking their signature. A port
+    of 0 is chosen by the system; `url` tells it once started.
     """
 
     def __init__(
@@ -55,17 +56,13 @@ class Azurite:
         services: tuple[Service, ...] = ("blob",),
         ports: Mapping[Service, int] | None = None,
         location: Path | None = None,
-        certificate: Path | None = None,
-        private_key: Path | None = None,
-        oauth: bool = False,
+        certificates: Certificates | None = None,
         start_timeout: float = START_TIMEOUT,
     ) -> None:
         self._services = services
         self._ports = ports or {}
         self._location = location
-        self._certificate = certificate
-        self._private_key = private_key
-        self._oauth = oauth
+        self._certificates = certificates
         self._start_timeout = start_timeout
         self._urls: dict[str, str] = {}
         self._output: deque[str] = deque(maxlen=50)
@@ -83,7 +80,7 @@ class Azurite:
         return self._process is not None and self._process.returncode is None
 
     def url(self, service: Service = "blob") -> str:
-        """The service's root, such as `http://127.0.0.1:35739`, without an account."""
+        """Answer the service's root, such as `http://127.0.0.1:35739`, without an account."""
         return self._urls[service]
 
     async def __aenter__(self) -> Self:
@@ -138,10 +135,8 @@ class Azurite:
             command += [f"--{service}Port", str(self._ports.get(service, 0))]
             command += [f"--{service}KeepAliveTimeout", str(KEEP_ALIVE)]
         command += ["--location", str(self._location)] if self._location else ["--inMemoryPersistence"]
-        if self._certificate and self._private_key:
-            command += ["--cert", str(self._certificate), "--key", str(self._private_key)]
-        if self._oauth:
-            command += ["--oauth", "basic"]
+        if made := self._certificates:
+            command += ["--cert", str(made.certificate), "--key", str(made.private_key), "--oauth", "basic"]
         return command
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
@@ -199,9 +194,8 @@ def _environment() -> dict[str, str]:
 
 
 def _too_old() -> str | None:
-    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)  # noqa: S607 (the one on the PATH is the one meant)
-    version = told.stdout.strip().removeprefix("v")
-    major = version.partition(".")[0]
-    if major.isdigit() and int(major) < NODE_NEEDED:
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)  # noqa: S607
+    (the one on the PATH is the one meant) version = told.stdout.strip().removeprefix("v") major =
+    version.partition(".")[0] if major.isdigit() and int(major) < NODE_NEEDED:
         return f"Node {version} is too old: the lab's storage needs Node {NODE_NEEDED} or later"
     return None

@@ -3,9 +3,9 @@
 They are made anew for each lab and live in a temporary folder; nothing is ever installed on the machine.
 """
 
-import datetime
 import ssl
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, assert_never
@@ -74,10 +74,8 @@ class Certificates:
             case TlsMode.UNTRUSTED:
                 return self._stranger.issue_cert(*HOSTS)
             case TlsMode.EXPIRED:
-                past = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
-                return self._authority.issue_cert(
-                    *HOSTS, not_before=past - datetime.timedelta(days=1), not_after=past
-                )
+                past = datetime(2020, 1, 2, tzinfo=UTC)
+                return self._authority.issue_cert(*HOSTS, not_before=past - timedelta(days=1), not_after=past)
             case TlsMode.WRONG_HOST:
                 return self._authority.issue_cert("another.invalid")
             case TlsMode.PLAIN:

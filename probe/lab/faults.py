@@ -1,8 +1,7 @@
-"""The faults that a proxy can show, as one table that the admin port, the keys and the documentation are made from.
+"""The faults of the lab, as one table that the admin port, the keys and the documentation are made from.
 
-A fault is a value. Some are of the *connection* (refuse, connect_drop, tls): they strike before any request can be
-seen, so they cannot be limited to some requests. All others strike a request, and stay with the request that they
-struck: healing acts on the next one.
+A fault is a value. Some are of the *connection* (refuse, connect_drop, tls): they strike before any request
+can be seen, so they cannot be limited to some requests. All others strike a request.
 """
 
 import math
@@ -73,8 +72,8 @@ KINDS: Mapping[Kind, KindSpec] = {
     Kind.RESET: KindSpec(summary="resets the connection in the middle of the body", key="x"),
     Kind.GARBAGE: KindSpec(summary="answers with what is not HTTP, then closes", key="g"),
     Kind.TLS: KindSpec(
-        summary="the handshake fails: an untrusted, expired or wrong_host certificate, or plain text (`mode`); "
-        "over plain http: a TLS alert record instead of an answer",
+        summary="the handshake fails: a certificate that is untrusted, expired or for the wrong_host, or "
+        "plain text (`mode`); over plain http: a TLS alert record instead of an answer",
         options=("mode",),
         key="s",
         of_connection=True,
@@ -91,8 +90,8 @@ KINDS: Mapping[Kind, KindSpec] = {
         key="o",
     ),
     Kind.FLAP: KindSpec(
-        summary="alternates the fault `of` (with its options) and health, each for `period` seconds, or strikes "
-        "`every` n-th request",
+        summary="alternates the fault `of` (with its options) and health, each for `period` seconds, or "
+        "strikes `every` n-th request",
         options=("of", "period", "every", "seconds", "interval", "mode", "code", "error", "versions"),
         key="f",
     ),
@@ -150,7 +149,7 @@ class Fault:
         return mine and self.path in target
 
     def on_at(self, elapsed: float) -> bool:
-        """Whether the fault is on, `elapsed` seconds after it was switched on: a flap begins with its fault."""
+        """Whether the fault is on, `elapsed` seconds after it was made: a flap begins with its fault."""
         if self.kind is not Kind.FLAP or self.every:
             return True
         return int(elapsed / self.period) % 2 == 0
@@ -168,7 +167,7 @@ def fault(kind: str, **options: object) -> Fault:
     """Answer the fault of that kind, with options given as values or as text.
 
     Raises:
-        FaultError: no such kind, an option that it does not take, or a value out of bounds; names what is valid.
+        FaultError: no such kind, an option that it does not take, or a value out of bounds.
 
     """
     try:
@@ -178,9 +177,8 @@ def fault(kind: str, **options: object) -> Fault:
     allowed = (*KINDS[chosen].options, *SCOPE)
     if unknown := sorted(set(options) - set(allowed)):
         raise FaultError(f"{chosen} takes no {', '.join(unknown)}; its options are: {', '.join(allowed)}")
-    made = replace(Fault(kind=chosen), **{name: _value(name, value) for name, value in options.items()})  # type: ignore[arg-type]
-    _check(made)
-    return made
+    made = replace(Fault(kind=chosen), **{name: _value(name, value) for name, value in options.items()})  #
+    type: ignore[arg-type] _check(made) return made
 
 
 _TYPES: Mapping[str, type] = {
@@ -217,8 +215,8 @@ def _check(made: Fault) -> None:
     limited = made.only is not Only.ALL or made.path or (made.kind is Kind.FLAP and made.every)
     if limited and KINDS[made.effect.kind].of_connection:
         raise FaultError(
-            f"{made.effect.kind} strikes the connection before any request is seen: it cannot be limited to some "
-            "requests (black_hole, reset, garbage and status can)"
+            f"{made.effect.kind} strikes the connection before any request is seen: it cannot be limited to "
+            "some requests (black_hole, reset, garbage and status can)"
         )
 
 

@@ -1,6 +1,7 @@
-"""Remembers the last versions of each blob that passed, so that an older one can be served: bounded in every way.
+"""Remembers the last versions of each blob that passed, so that an older one can be served; bounded.
 
-A path is the blob's `/container/blob`, the same for both locations. Only whole bodies up to `BODY_LIMIT` are kept.
+A path is the blob's `/container/blob`, the same for both locations. Only whole bodies up to `BODY_LIMIT` are
+kept.
 """
 
 import re
@@ -45,7 +46,8 @@ class History:
         if request.method == "GET" and _is_whole(answer) and "x-ms-blob-type" in answer.headers:
             own = CIMultiDict((n, v) for n, v in answer.headers.items() if _is_own(n))
             self._add(request, own, answer.body)
-        elif request.method == "PUT" and answer.status == 201 and "x-ms-blob-type" in request.headers:  # noqa: PLR2004 (Created)
+        elif request.method == "PUT" and answer.status == 201 and "x-ms-blob-type" in request.headers:  #
+        noqa: PLR2004 (Created)
             self._add(request, _as_read(request, answer), request.body)
 
     def _add(self, request: Request, headers: CIMultiDict[str], body: bytes) -> None:

@@ -1,7 +1,8 @@
-"""The pair: two Azurites as primary and secondary, a proxy before each, replication between; all started and ended here.
+"""The pair: two Azurites, a proxy before each, replication between; all started and ended here.
 
-Rules: clients see the proxies' URLs only. The host's own storage is a third Azurite, since it must not share the fate
-of what is probed; it has a proxy of its own before its blobs, so that the loss of the state store can be shown too.
+Rules: clients see the proxies' URLs only. The host's own storage is a third Azurite, since it must not share
+the fate of what is probed; a proxy stands before its blobs, so that the loss of the state store can be shown
+too.
 """
 
 import asyncio
@@ -9,28 +10,23 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
-
 from probe.lab.azurite import ACCOUNT, KEY, Azurite
 from probe.lab.certificates import Certificates
 from probe.lab.errors import LabError
 from probe.lab.events import Events
-from probe.lab.proxy import Proxy
+from probe.lab.proxy import Proxy, Role
 from probe.lab.replicator import Replicator, Status
-
-__all__ = ["Pair"]
 
 
 class Pair:
     """RA-GZRS in a box, as an async context manager.
 
-    Ports of 0 are chosen by the system. `host` adds the storage that the Functions host needs. `https` makes both
-    endpoints speak TLS with a CA of their own (`certificates.ca`) and take Entra bearer tokens.
+    Ports of 0 are chosen by the system. `host` adds the storage that the Functions host needs. `https` makes
+    both endpoints speak TLS with a CA of their own (`certificates.ca`) and take Entra bearer tokens.
     """
 
     primary: Proxy
     secondary: Proxy
-    host: Proxy | None
     replicator: Replicator
 
     def __init__(
@@ -44,6 +40,7 @@ class Pair:
     ) -> None:
         self.events = Events()
         self.certificates: Certificates | None = None
+        self.host: Proxy | None = None
         self._ports = (primary_port, secondary_port)
         self._lag = lag
         self._with_host = host
@@ -78,44 +75,24 @@ class Pair:
                 certificates=self.certificates,
             )
         )
-        self.primary = await self._front(
-            Proxy(
-                name="primary",
-                upstream=first,
-                port=self._ports[0],
-                events=self.events,
-                certificates=self.certificates,
-                witness=self.replicator,
-            )
-        )
-        self.secondary = await self._front(
-            Proxy(
-                name="secondary",
-                upstream=second,
-                port=self._ports[1],
-                events=self.events,
-                certificates=self.certificates,
-                stats=self.replicator.stats,
-                read_only=True,
-            )
-        )
+        of_primary = Role(name="primary", witness=self.replicator)
+        of_secondary = Role(name="secondary", stats=self.replicator.stats, read_only=True)
+        self.primary = await self._front(of_primary, first, self._ports[0])
+        self.secondary = await self._front(of_secondary, second, self._ports[1])
         self.replicator.history = self.secondary.history
-        self.host = None
         if self._with_host:
-            self.host = await self._front(
-                Proxy(name="host", upstream=self._azurites[2].url(), events=self.events)
-            )
+            self.host = await self._front(Role(name="host"), self._azurites[2].url(), 0)
 
-    async def _front(self, proxy: Proxy) -> Proxy:
+    async def _front(self, role: Role, upstream: str, port: int) -> Proxy:
+        certificates = None if role.name == "host" else self.certificates
+        proxy = Proxy(role, upstream=upstream, events=self.events, port=port, certificates=certificates)
         try:
             return await self._stack.enter_async_context(proxy)
         except OSError as error:
-            raise LabError(
-                f"the {proxy.name}'s port {proxy.port} cannot be had ({error.strerror}): choose another"
-            ) from error
+            raise LabError(f"port {port} of the {role.name} is busy: choose another") from error
 
     async def _start_azurites(self) -> None:
-        self._azurites = [self._probed(), self._probed()]
+        self._azurites = [Azurite(certificates=self.certificates) for _ in range(2)]
         if self._with_host:
             self._azurites.append(Azurite(services=("blob", "queue", "table")))
         results = await asyncio.gather(
@@ -125,13 +102,7 @@ class Pair:
             if isinstance(result, BaseException):
                 raise result
 
-    def _probed(self) -> Azurite:
-        if self.certificates is None:
-            return Azurite()
-        made = self.certificates
-        return Azurite(certificate=made.certificate, private_key=made.private_key, oauth=True)
-
-    # -- what a client is told -------------------------------------------------------------------------------------
+    # -- what a client is told ---------------------------------------------------------------------------
 
     @property
     def primary_url(self) -> str:
@@ -180,7 +151,7 @@ class Pair:
         protocol = "https" if self._https else "http"
         return f"DefaultEndpointsProtocol={protocol};AccountName={ACCOUNT};AccountKey={KEY};{endpoints}"
 
-    # -- the whole pair --------------------------------------------------------------------------------------------
+    # -- the whole pair ----------------------------------------------------------------------------------
 
     def heal(self) -> None:
         """Switch every fault off, at every endpoint."""
@@ -201,7 +172,7 @@ class Pair:
     def fail_over(self) -> int:
         """Do what an unplanned account failover does; answer how many writes were lost.
 
-        The primary's URL serves what the secondary had, the secondary is gone. It cannot be undone within a pair.
+        The primary's URL serves what the secondary had, the secondary is gone. A pair cannot undo it.
         """
         self.replicator.status = Status.UNAVAILABLE
         lost = self.replicator.drop()

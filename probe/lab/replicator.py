@@ -1,8 +1,9 @@
-"""Owns the copying from the primary's Azurite to the secondary's: in order of writing, each write after the lag.
+"""Owns the copying from the primary's Azurite to the secondary's: in order, each write after the lag.
 
-Rules: every write that the primary's proxy saw succeed is replayed on the secondary, version by version, `lag` seconds
-after it was acknowledged. `last_sync_time` never claims too much: it is the time before which every write is on the
-secondary, writes still under way counted. Not replicated: what does not pass the proxy, leases and blob snapshots.
+Rules: every write that the primary's proxy saw succeed is replayed on the secondary, version by version,
+`lag` seconds after it was acknowledged. `last_sync_time` never claims too much: every write before it is on
+the secondary, writes still under way counted. Not replicated: what does not pass the proxy, leases,
+snapshots.
 """
 
 import asyncio
@@ -28,15 +29,17 @@ from probe.lab.certificates import Certificates
 from probe.lab.errors import LabError
 from probe.lab.events import Events
 from probe.lab.history import History, blob_path
+from probe.lab.upstream import upstream_session
 from probe.lab.wire import HOP_BY_HOP, Answer, Request
 
 VERSION = "2021-10-04"
 RETRY_DELAY = 0.2
-# Refused this often by a secondary that does answer, a write is given up, and the last sync time stays before it.
+# Refused this often by a secondary that does answer, a write is given up: the last sync time stays before it.
 RETRIES = 5
 
 _SAS_PARAMETERS = frozenset(
-    "sv ss srt sr sp se st spr sig sip si sdd ses skoid sktid skt ske sks skv saoid suoid scid timeout".split()
+    {"sv", "ss", "srt", "sr", "sp", "se", "st", "spr", "sig", "sip", "si", "sdd", "ses"}
+    | {"skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid"}
 )
 # Another location has other ETags and no leases; authorization and date are ours to give.
 _NOT_REPLAYED = frozenset(
@@ -83,7 +86,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A write to replay: when it began (UTC), when it was acknowledged (loop time), and the request itself."""
+    """A write to replay: when it began (UTC), when it was acknowledged (loop time), and the request."""
 
     began: datetime
     acknowledged: float
@@ -124,7 +127,7 @@ class Replicator:
         self._session: aiohttp.ClientSession | None = None
         self._sas = _account_sas()
 
-    # -- what can be seen and switched -----------------------------------------------------------------------------
+    # -- what can be seen and switched -------------------------------------------------------------------
 
     @property
     def lag(self) -> float | None:
@@ -158,7 +161,7 @@ class Replicator:
 
     @property
     def last_sync_time(self) -> datetime | None:
-        """The whole second (UTC) before which every write is on the secondary; None unless replication is live."""
+        """The whole second (UTC) before which every write is on the secondary; None unless it is live."""
         if self._status is not Status.LIVE:
             return None
         return min(self._unsettled(), default=_now()).replace(microsecond=0)
@@ -186,13 +189,13 @@ class Replicator:
         await self._empty.wait()
 
     def drop(self) -> int:
-        """Lose the writes that are not on the secondary yet, as an unplanned failover does; answer how many."""
+        """Lose the writes that are not on the secondary yet, as a failover does; answer how many."""
         lost = len(self._queue)
         self._queue.clear()
         self._empty.set()
         return lost
 
-    # -- the witness of the primary's proxy ------------------------------------------------------------------------
+    # -- the witness of the primary's proxy --------------------------------------------------------------
 
     def begin(self) -> int:
         self._tokens += 1
@@ -216,8 +219,8 @@ class Replicator:
     async def _replays(self, request: Request) -> list[Request]:
         """Answer the requests that make the same of the secondary.
 
-        Most writes replay as they are. What refers to something else (a copy, a block list, a batch) is replaced by the
-        blob that it made.
+        Most writes replay as they are. What refers to something else (a copy, a block list, a batch) is
+        replaced by the blob that it made.
         """
         comp = _query(request).get("comp", "")
         if comp in _KEPT_OUT:
@@ -241,14 +244,10 @@ class Replicator:
                 headers[put] = value
         return Request(method="PUT", target=path, headers=headers, body=got.body)
 
-    # -- replaying -------------------------------------------------------------------------------------------------
+    # -- replaying ---------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._certificates.client() if self._certificates else True),
-            auto_decompress=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-        )
+        self._session = upstream_session(self._certificates)
         self._worker = asyncio.get_running_loop().create_task(self._work())
         return self
 
@@ -274,7 +273,7 @@ class Replicator:
             await self._replay(self._queue[0])
 
     def _until_due(self) -> float | None:
-        """Answer in how many seconds the next write is due: None when there is none or replication stands still."""
+        """Answer in how many seconds the next write is due: None when nothing is to be done by itself."""
         if not self._queue or self._lag is None or self._status is not Status.LIVE:
             return None
         return self._queue[0].acknowledged + self._lag - _clock()
@@ -291,7 +290,7 @@ class Replicator:
         self.replicated += 1
         if self.history is not None and answer is not None:
             self.history.saw(write.request, answer)
-        # Not popped before: until it is done, the write counts as not replicated. A drop may have taken it meanwhile.
+        # Not popped before: until it is done, the write counts as not replicated. A drop may have taken it.
         if self._queue and self._queue[0] is write:
             self._queue.popleft()
         if not self._queue:
@@ -304,7 +303,7 @@ class Replicator:
         self._events.emit("replication", f"gave up {write.request.method} {path}: the secondary said {told}")
 
     async def _send(self, upstream: str, request: Request) -> Answer:
-        """Send a request with our own authorization, again and again while the Azurite does not answer at all."""
+        """Send a request with our own authorization, again and again while Azurite does not answer at all."""
         assert self._session is not None  # noqa: S101 (made on entering)
         url = URL(upstream + _signed(request, self._sas), encoded=True)
         headers = {"x-ms-version": VERSION, **request.headers}

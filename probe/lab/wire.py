@@ -1,7 +1,7 @@
 """Owns HTTP/1.1 as bytes: reads one request from a stream, and writes answers in full.
 
-Rules: bodies are read whole (the lab's blobs are small) and bounded; what is not HTTP/1.1 raises `ValueError`.
-A library would hide the very bytes that the faults are made of.
+Rules: bodies are read whole, since the lab's blobs are small, and bounded; what is not HTTP/1.1 raises
+`ValueError`. A library would hide the very bytes that the faults are made of.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Answer:
         return replace(self, body=body, length=None)
 
     def without_body(self) -> "Answer":
-        """The same as an answer to HEAD: the length stays promised."""
+        """Answer the same as HEAD does: the length stays promised."""
         length = self.length if self.length is not None else str(len(self.body))
         return replace(self, body=b"", length=length)
 
