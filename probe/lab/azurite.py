@@ -194,8 +194,10 @@ def _environment() -> dict[str, str]:
 
 
 def _too_old() -> str | None:
-    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)  # noqa: S607
-    (the one on the PATH is the one meant) version = told.stdout.strip().removeprefix("v") major =
-    version.partition(".")[0] if major.isdigit() and int(major) < NODE_NEEDED:
+    command = ["node", "--version"]  # the one on the PATH is the one meant
+    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (as above)
+    version = told.stdout.strip().removeprefix("v")
+    major = version.partition(".")[0]
+    if major.isdigit() and int(major) < NODE_NEEDED:
         return f"Node {version} is too old: the lab's storage needs Node {NODE_NEEDED} or later"
     return None

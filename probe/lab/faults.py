@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Any, assert_never
 
 from probe.lab.errors import FaultError
 
@@ -177,8 +177,10 @@ def fault(kind: str, **options: object) -> Fault:
     allowed = (*KINDS[chosen].options, *SCOPE)
     if unknown := sorted(set(options) - set(allowed)):
         raise FaultError(f"{chosen} takes no {', '.join(unknown)}; its options are: {', '.join(allowed)}")
-    made = replace(Fault(kind=chosen), **{name: _value(name, value) for name, value in options.items()})  #
-    type: ignore[arg-type] _check(made) return made
+    values: dict[str, Any] = {name: _value(name, value) for name, value in options.items()}
+    made = replace(Fault(kind=chosen), **values)
+    _check(made)
+    return made
 
 
 _TYPES: Mapping[str, type] = {

@@ -8,6 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from multidict import CIMultiDict
 
@@ -46,8 +47,7 @@ class History:
         if request.method == "GET" and _is_whole(answer) and "x-ms-blob-type" in answer.headers:
             own = CIMultiDict((n, v) for n, v in answer.headers.items() if _is_own(n))
             self._add(request, own, answer.body)
-        elif request.method == "PUT" and answer.status == 201 and "x-ms-blob-type" in request.headers:  #
-        noqa: PLR2004 (Created)
+        elif _is_put(request, answer):
             self._add(request, _as_read(request, answer), request.body)
 
     def _add(self, request: Request, headers: CIMultiDict[str], body: bytes) -> None:
@@ -78,11 +78,19 @@ def _is_own(name: str) -> bool:
     return lower in _OF_A_VERSION or lower.startswith(_META)
 
 
+def _is_put(request: Request, answer: Answer) -> bool:
+    return (
+        request.method == "PUT"
+        and answer.status == HTTPStatus.CREATED
+        and "x-ms-blob-type" in request.headers
+    )
+
+
 def _is_whole(answer: Answer) -> bool:
-    if answer.status == 206:  # noqa: PLR2004 (Partial Content)
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
         told = re.fullmatch(r"bytes 0-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
         return told is not None and int(told[1]) + 1 == int(told[2])
-    return answer.status == 200  # noqa: PLR2004 (OK)
+    return answer.status == HTTPStatus.OK
 
 
 def _as_read(request: Request, answer: Answer) -> CIMultiDict[str]:
