@@ -11,6 +11,7 @@ Rules kept here:
   reason that the secondary fails as well.
 - A fact belongs to the epoch in which its attempt was routed. Facts of another epoch are counted in the
   totals and move nothing, so that a late result cannot close or reopen a younger state.
+- Only a trial closes or reopens a half-open breaker; a last resort at the primary does not.
 - Forcing is laid over the state: a forced breaker routes as told and goes on counting what it would have
   done; its reads stand for the reads and trials that they replace. A target without a secondary is forced to
   its primary.
@@ -194,11 +195,13 @@ def observe(breaker: Breaker, fact: Fact, *, policy: Policy) -> tuple[Breaker, t
 
 def elapse(breaker: Breaker, *, policy: Policy, now: datetime) -> tuple[Breaker, tuple[Transition, ...]]:
     """Answer the breaker after time alone has passed: the cooldown, and the multiplier's fall back."""
-    if breaker.state is State.CLOSED and breaker.multiplier > 1 and now - breaker.since >= CALM:
-        return replace(breaker, multiplier=1), ()
-    if breaker.state is State.OPEN:
-        return _dwelled(breaker, policy, now)
-    return breaker, ()
+    match breaker.state:
+        case State.CLOSED:
+            return _calmed(breaker, now), ()
+        case State.OPEN:
+            return _dwelled(breaker, policy, now)
+        case State.HALF_OPEN:
+            return breaker, ()
 
 
 def replay(
@@ -207,10 +210,14 @@ def replay(
     """Answer the breaker after facts that were gathered on an older copy of it.
 
     A fact whose epoch the newer breaker is still in moves it as if it had happened there; the others are
-    counted. So neither of two ticks that ran at once loses a count or undoes the other's move.
+    counted. So neither of two ticks that ran at once loses a count or undoes the other's move. A fact of a
+    later epoch was routed after time alone had moved the older copy; time moves this one as well.
     """
     events: tuple[Transition, ...] = ()
     for each in facts:
+        if each.epoch > breaker.epoch:
+            breaker, more = elapse(breaker, policy=policy, now=each.at)
+            events += more
         breaker, more = observe(breaker, each, policy=policy)
         events += more
     return breaker, events
@@ -236,7 +243,7 @@ def _closed(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tupl
         return breaker, ()
     bad = fact.failed or fact.slow
     breaker = replace(
-        breaker,
+        _calmed(breaker, fact.at),
         consecutive_failures=breaker.consecutive_failures + 1 if fact.failed else 0,
         recent=(*breaker.recent, bad)[-policy.window :],
     )
@@ -248,6 +255,12 @@ def _closed(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tupl
     else:
         return breaker, ()
     return _move(breaker, Trigger.TRIPPED, reason, fact.at)
+
+
+def _calmed(breaker: Breaker, now: datetime) -> Breaker:
+    if breaker.multiplier > 1 and now - breaker.since >= CALM:
+        return replace(breaker, multiplier=1)
+    return breaker
 
 
 def failure_rate(breaker: Breaker, policy: Policy) -> float | None:
@@ -276,7 +289,8 @@ def _dwelled(breaker: Breaker, policy: Policy, now: datetime) -> tuple[Breaker, 
 
 
 def _half_open(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tuple[Transition, ...]]:
-    if fact.location is Location.SECONDARY or fact.neutral:
+    is_trial = fact.purpose is Purpose.TRIAL or fact.forced
+    if fact.location is Location.SECONDARY or fact.neutral or not is_trial:
         return breaker, ()
     if fact.failed or fact.slow:
         what = f"failed with {fact.error_type}" if fact.failed else "was slow"
