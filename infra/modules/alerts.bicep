@@ -39,6 +39,11 @@ var endpointVerdict = replace(
   'let minimum_ticks = 3;',
   'let minimum_ticks = ${minimumTicks};'
 )
+var probeBlind = replace(
+  loadTextContent('../queries/probe-blind.kql'),
+  'let minimum_ticks = 3;',
+  'let minimum_ticks = ${minimumTicks};'
+)
 var sloBurn = replace(
   replace(
     loadTextContent('../queries/slo-burn.kql'),
@@ -170,11 +175,11 @@ var rules = [
     severity: 2
     title: 'The probe cannot tell'
     summary: 'The verdict is inconclusive: the vantage itself seems to be cut off.'
-    query: replace(endpointVerdict, 'dynamic(["down"])', 'dynamic(["inconclusive"])')
+    query: probeBlind
     window: windows.verdict
-    measure: 'Hits'
+    measure: 'Blind'
     threshold: 0
-    dimensions: ['Target', 'Endpoint']
+    dimensions: ['Target', 'Vantage']
   }
   {
     name: 'slo-burn-fast'
