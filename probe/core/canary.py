@@ -38,19 +38,22 @@ class Stamp:
 
 
 def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> Stamp:
-    """Answer the stamp of a body that is about to be written."""
+    """Answer the stamp of a body that is about to be written, equal to the one that will be read back.
+
+    So ``writer`` is kept to printable ASCII, as a header wants it.
+    """
     digest = hashlib.sha256(body).hexdigest()
-    return Stamp(sequence=sequence, written_at=written_at, sha256=digest, writer=writer)
+    kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in writer).strip()
+    return Stamp(sequence=sequence, written_at=written_at, sha256=digest, writer=kept or "-")
 
 
 def encode(value: Stamp) -> dict[str, str]:
-    """Answer the blob metadata of a stamp. ``writer`` is kept to printable ASCII, as a header wants it."""
-    writer = "".join(c if c.isascii() and c.isprintable() else "-" for c in value.writer).strip()
+    """Answer the blob metadata of a stamp."""
     return {
         "sequence": str(value.sequence),
         "writtenat": value.written_at.astimezone(UTC).isoformat(timespec="microseconds"),
         "sha256": value.sha256,
-        "writer": writer or "-",
+        "writer": value.writer,
     }
 
 

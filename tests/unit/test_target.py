@@ -1,0 +1,84 @@
+"""What is probed: the two locations of a target, their URLs and addresses."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from probe.core.connection import Connection, Sas, SharedKey
+from probe.core.target import Location, Policy, Target
+from tests.unit.core_values import PRIMARY, SECONDARY
+
+GEO = Target(
+    name="orders",
+    primary="https://orders.blob.core.windows.net",
+    secondary="https://orders-secondary.blob.core.windows.net",
+)
+ZONAL = Target(name="orders", primary="http://127.0.0.1:10000/devstoreaccount1", secondary=None)
+
+
+def test_each_location_is_the_other_ones_other():
+    assert (PRIMARY.other, SECONDARY.other) == (SECONDARY, PRIMARY)
+
+
+def test_a_target_without_a_secondary_has_one_location():
+    assert ZONAL.locations == (PRIMARY,)
+    assert GEO.locations == (PRIMARY, SECONDARY)
+    with pytest.raises(ValueError, match="orders has no secondary"):
+        ZONAL.service_url(Location.SECONDARY)
+
+
+@pytest.mark.parametrize(
+    ("target", "location", "url", "address"),
+    [
+        pytest.param(
+            GEO, PRIMARY,
+            "https://orders.blob.core.windows.net/health-probe/HelloWorld.png",
+            ("orders.blob.core.windows.net", 443), id="primary",
+        ),
+        pytest.param(
+            GEO, SECONDARY,
+            "https://orders-secondary.blob.core.windows.net/health-probe/HelloWorld.png",
+            ("orders-secondary.blob.core.windows.net", 443), id="secondary",
+        ),
+        pytest.param(
+            ZONAL, PRIMARY,
+            "http://127.0.0.1:10000/devstoreaccount1/health-probe/HelloWorld.png",
+            ("127.0.0.1", 10000), id="path-style",
+        ),
+        pytest.param(
+            Target(name="six", primary="http://[::1]", secondary=None, container="c", blob="b"), PRIMARY,
+            "http://[::1]/c/b", ("::1", 80), id="ipv6-http",
+        ),
+    ],
+)  # fmt: skip
+def test_a_location_has_a_url_and_an_address(target, location, url, address):
+    assert target.blob_url(location) == url
+    assert target.address(location) == address
+
+
+def test_a_blobs_name_is_quoted_but_its_folders_stay():
+    target = Target(name="t", primary="https://a", secondary=None, container="c", blob="a b/ü?.png")
+
+    assert target.blob_url(PRIMARY) == "https://a/c/a%20b/%C3%BC%3F.png"
+
+
+def test_the_policy_keeps_the_ancestors_thresholds_and_the_published_defaults():
+    policy = Policy()
+
+    assert (policy.failure_threshold, policy.secondary_reads) == (5, 20)
+    assert (policy.failure_rate, policy.window, policy.minimum_samples) == (0.5, 20, 10)
+    assert (policy.cooldown, policy.success_threshold) == (timedelta(0), 3)
+    assert (policy.reads, policy.attempts, policy.retry_delay) == (5, 2, timedelta(milliseconds=200))
+    assert (policy.connect_timeout, policy.deadline, policy.slow_after, policy.rpo) == tuple(
+        timedelta(seconds=each) for each in (2, 5, 2, 900)
+    )
+
+
+@pytest.mark.parametrize(
+    "authorization", [SharedKey(account="a", key="c2VjcmV0"), Sas(token="sig=c2VjcmV0")], ids=["key", "sas"]
+)
+def test_a_connection_never_shows_its_secret(authorization):
+    shown = repr(Connection(primary="https://a", secondary=None, authorization=authorization))
+
+    assert not re.search("c2VjcmV0|sig", shown)
