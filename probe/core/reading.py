@@ -4,6 +4,7 @@ Rules kept here: ``error.type`` is a closed list; every value of it has exactly 
 was seen and never says what it means (that is ``verdict``'s word).
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -50,6 +51,7 @@ PATH_ERRORS = (
 )
 CONTENT_ERRORS = ("404", "digest", "size", "rollback", "unreadable")
 OK_STATUS = 200
+_STATUS = re.compile("[45][0-9]{2}")
 _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
 _RETRIABLE_CLIENT_ERRORS = (408, 429)
@@ -73,7 +75,7 @@ def fault_of(error_type: str) -> Fault:
         return Fault.PATH
     if error_type in CONTENT_ERRORS:
         return Fault.CONTENT
-    status = int(error_type) if error_type.isascii() and error_type.isdecimal() else 0
+    status = int(error_type) if _STATUS.fullmatch(error_type) else 0
     if status in _SERVER_ERRORS or status in _RETRIABLE_CLIENT_ERRORS:
         return Fault.PATH
     if status in _CLIENT_ERRORS:

@@ -21,10 +21,10 @@ def test_every_error_has_exactly_one_fault(error, fault):
 
 @pytest.mark.parametrize(
     "error",
-    ["", "200", "302", "600", "0503", "0404", "-503", "5", "Timeout", "dns ", "503.0", "五百", "conflict"],
+    ["", "200", "302", "600", "0503", "0404", "-503", "5", "Timeout", "dns ", "503.0", "conflict"],
 )
 def test_nothing_else_is_an_error_type(error):
-    with pytest.raises(ValueError, match="not an error.type"):
+    with pytest.raises(ValueError, match=r"not an error\.type"):
         fault_of(error)
 
 
@@ -47,11 +47,10 @@ def test_only_a_plain_200_is_good(status, error):
     assert error_of_status(status) == error
 
 
-@pytest.mark.parametrize("status", range(100, 1000))
-def test_the_error_of_every_status_is_in_the_list(status):
-    error = error_of_status(status)
+def test_the_error_of_every_status_is_in_the_list():
+    faults = {fault_of(error) for status in range(100, 1000) if (error := error_of_status(status))}
 
-    assert error is None or fault_of(error) in Fault
+    assert faults == set(Fault)
 
 
 def test_a_reading_without_an_error_is_a_success():
