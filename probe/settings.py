@@ -197,8 +197,8 @@ def load(environment: Mapping[str, str]) -> Settings:
     found = {name: value for name, value in environment.items() if value.strip()}
     problems = _Problems()
     own = _environment(found, problems)
-    interval = _interval(own, problems)
-    _relate(own, interval, problems)
+    shortest = _interval(own, problems)
+    _relate(own, shortest, problems)
     rules = own.model_dump(include=set(PER_TARGET) & own.model_fields_set)
     targets, connections = _targets(own, rules, found, problems)
     state = _state(own, found, problems)
@@ -207,7 +207,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         raise ConfigurationError(tuple(problems.lines))
     return Settings(
         schedule=own.schedule,
-        interval=interval,
+        interval=shortest,
         targets=targets,
         connections=connections,
         canary_file=Path(own.canary_file) if own.canary_file else None,
@@ -259,20 +259,27 @@ def scheduled_before(schedule: str, now: datetime, tolerance: timedelta) -> date
     return found.astimezone(UTC)
 
 
-def _interval(own: _Environment, problems: _Problems) -> timedelta:
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+def interval(schedule: str) -> timedelta:
+    """Answer the shortest time between two of a schedule's next 200 times. Raises ``ValueError``."""
+    times = occurrences(schedule, datetime(2026, 1, 1, tzinfo=UTC))
     try:
-        times = occurrences(own.schedule, start)
         found: list[datetime] = [times.get_next(datetime) for _ in range(200)]
-    except (ValueError, CroniterError) as error:
+    except CroniterError as error:
+        raise ValueError(str(error)) from error
+    return min(later - earlier for earlier, later in pairwise(found))
+
+
+def _interval(own: _Environment, problems: _Problems) -> timedelta:
+    try:
+        return interval(own.schedule)
+    except ValueError as error:
         remedy = "Give six fields: second minute hour day month weekday; `0 * * * * *` is each minute."
         problems.add("PROBE_SCHEDULE", f"holds {_shown(own.schedule)}: {error}", remedy)
         return timedelta(days=1)
-    return min((later - earlier for earlier, later in pairwise(found)), default=timedelta(days=1))
 
 
-def _relate(own: _Environment, interval: timedelta, problems: _Problems) -> None:
-    seconds = interval.total_seconds()
+def _relate(own: _Environment, shortest: timedelta, problems: _Problems) -> None:
+    seconds = shortest.total_seconds()
     if "PROBE_TICK_BUDGET" not in problems.bad and own.tick_budget >= seconds:
         remedy = f"Set it below {seconds:g}, or let PROBE_SCHEDULE fire less often."
         problem = f"holds {own.tick_budget:g}, but the schedule {own.schedule!r} fires every {seconds:g} s"

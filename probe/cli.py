@@ -1,0 +1,308 @@
+"""The command line: ``python -m probe check | once | watch | status``.
+
+Rules kept here: with ``--json`` stdout is JSON alone and everything else goes to stderr; a problem is one
+clear line with its remedy, never a traceback, never a secret. Exit codes: 0 every read was served and no
+canary is corrupt; 1 a target is unavailable or corrupt; 2 configuration; 3 the probe itself failed or was
+inconclusive; 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe import __version__, settings
+from probe.core.errors import ConfigurationError, ProbeError
+from probe.core.target import Location
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from probe.compose import App
+    from probe.core.report import TickReport
+
+LOCAL_SETTINGS = Path("local.settings.json")
+INTERRUPTED = 130
+_PROGRESS_AFTER = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and answer its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    if options.verbose:
+        logging.getLogger("probe").setLevel(logging.INFO)
+    try:
+        environment = _environment(options.settings)
+        code: int = options.command(environment, options)
+    except ConfigurationError as error:
+        _tell("The settings cannot be used:", *(f"  {line}" for line in error.problems))
+        return 2
+    except ProbeError as error:
+        _tell(f"The probe failed: {error}")
+        return 3
+    except KeyboardInterrupt:
+        _tell("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 3
+    except Exception as error:
+        if options.verbose:
+            logging.getLogger("probe").exception("unexpected")
+        _tell(f"The probe failed unexpectedly: {error!r}. Run it again with --verbose for the traceback.")
+        return 3
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m probe",
+        description="Probes geo-redundant Azure Storage: can it be read, from where, how much would be lost.",
+        epilog="Settings come from the environment, and beneath it from local.settings.json where that is. "
+        "Exit codes: 0 every read was served and no canary is corrupt, 1 a target is unavailable or corrupt, "
+        "2 configuration, 3 the probe failed or was inconclusive, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="a local.settings.json; default: the one here, if any"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more to stderr")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="validate the settings and print those in effect")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(command=_check)
+
+    once = commands.add_parser("once", help="run one tick and print what it found")
+    once.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    once.add_argument("--debug", action="store_true", help="tell each attempt and the reasoning, to stderr")
+    once.set_defaults(command=_once)
+
+    watch = commands.add_parser("watch", help="write the canary, wait for the secondary, then read and read")
+    watch.add_argument("--target", metavar="NAME", help="which target; needed when there are several")
+    watch.add_argument("--reads", type=_count, default=999, metavar="N", help="how many reads (default 999)")
+    watch.add_argument(
+        "--interval", type=_seconds, default=0.0, metavar="S", help="seconds between reads (default 0)"
+    )
+    watch.add_argument(
+        "--wait",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="seconds to wait for the secondary (default 60)",
+    )
+    watch.add_argument("--json", action="store_true", help="print a JSON line per read, and a summary")
+    watch.add_argument("--cleanup", action="store_true", help="delete at the end what it created")
+    watch.set_defaults(command=_watch)
+
+    status = commands.add_parser("status", help="print what the saved state says")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    status.set_defaults(command=_status)
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return value
+
+
+def _environment(path: Path | None) -> dict[str, str]:
+    """Answer the environment, laid over the local settings file's values."""
+    found = path or LOCAL_SETTINGS
+    if path is None and not found.exists():
+        return dict(os.environ)
+    try:
+        values = json.loads(found.read_text(encoding="utf-8"))["Values"]
+        return {**{str(name): str(value) for name, value in values.items()}, **os.environ}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        remedy = 'It is JSON with an object "Values"; see local.settings.sample.json.'
+        raise ConfigurationError((f"{found}: cannot be read as settings: {error!r}. {remedy}",)) from error
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
+    found = settings.load(environment)
+    rows = settings.effective(environment)
+    targets = [
+        {
+            "name": each.name,
+            "primary": each.blob_url(Location.PRIMARY),
+            "secondary": each.blob_url(Location.SECONDARY) if each.secondary else None,
+        }
+        for each in found.targets
+    ]
+    if options.json:
+        values = {name: {"value": value, "source": source} for name, value, source in rows}
+        _say(json.dumps({"settings": values, "targets": targets, "warnings": list(found.warnings)}, indent=1))
+        return 0
+    width = max(len(name) for name, _, _ in rows)
+    _say(*(f"{name:<{width}}  {source:<7}  {value}" for name, value, source in rows), "")
+    for each in targets:
+        _say(
+            f"target {each['name']}",
+            f"  primary    {each['primary']}",
+            f"  secondary  {each['secondary'] or 'none'}",
+        )
+    _say("", f"A tick every {found.interval.total_seconds():g} s at the most, seen from {found.vantage}.")
+    _say(*(f"Warning: {line}" for line in found.warnings), "The settings are valid.")
+    return 0
+
+
+def _once(environment: Mapping[str, str], options: argparse.Namespace) -> int:
+    from probe import explain, status  # noqa: PLC0415 - settings are told before anything heavy loads
+    from probe.core.report import document, exit_code  # noqa: PLC0415
+
+    async def run(app: "App") -> "TickReport":
+        limit = app.settings.tick_budget + app.settings.flush + timedelta(seconds=6)
+        async with _progress(f"Probing {len(app.settings.targets)} target(s)", limit):
+            return await _all_shards(app)
+
+    report = _with_app(environment, run, debug=options.debug)
+    if options.debug:
+        _tell(*explain.lines(report))
+    if options.json:
+        _say(json.dumps(document(report), indent=1))
+    else:
+        _say(*status.lines(report), *explain.reasons(report))
+    return exit_code(report)
+
+
+async def _all_shards(app: "App") -> "TickReport":
+    """Run one tick of every shard now, and answer them as one report."""
+    from probe.core.report import Result  # noqa: PLC0415
+    from probe.tick import Firing  # noqa: PLC0415
+
+    now = app.world.clock()
+    reports = [await app.fire(Firing(scheduled_at=now, shard=each)) for each in range(len(app.shards))]
+    worst = next((each for each in reports if each.result is not Result.COMPLETED), reports[0])
+    troubled = next((each for each in reports if each.state_store != "ok"), reports[0])
+    return replace(
+        worst,
+        started_at=reports[0].started_at,
+        duration=sum((each.duration for each in reports), timedelta(0)),
+        shard=0,
+        targets=tuple(target for each in reports for target in each.targets),
+        state_store=troubled.state_store,
+        state_problems=troubled.state_problems,
+    )
+
+
+def _watch(environment: Mapping[str, str], options: argparse.Namespace) -> int:
+    from probe import watch  # noqa: PLC0415
+
+    async def run(app: "App") -> int:
+        plan = watch.Plan(
+            target=_chosen(app, options.target),
+            reads=options.reads,
+            interval=options.interval,
+            wait=options.wait,
+            cleanup=options.cleanup,
+        )
+        show = watch.JsonShow() if options.json else watch.TextShow(tty=sys.stdout.isatty())
+        return await watch.run(app, plan, show)
+
+    # A watch keeps no state: it is its own client with its own breaker, beside the deployed probe's.
+    return _with_app({**environment, "PROBE_STATE": "memory"}, run)
+
+
+def _chosen(app: "App", name: str | None) -> Any:  # noqa: ANN401 - a Target
+    names = [each.name for each in app.settings.targets]
+    if name is None and len(names) == 1:
+        return app.settings.targets[0]
+    if name not in names:
+        problem = f"holds {name!r}" if name else "is not given, and there are several targets"
+        raise ConfigurationError((f"--target: {problem}. Name one of {', '.join(names)}.",))
+    return app.settings.targets[names.index(name)]
+
+
+def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
+    from probe import explain  # noqa: PLC0415
+
+    async def run(app: "App") -> dict[str, Any]:
+        return await app.status()
+
+    body = _with_app(environment, run)
+    _say(json.dumps(body, indent=1) if options.json else "\n".join(explain.status(body)))
+    if any(each["error"] for each in body["shards"]):
+        return 3
+    verdicts = {each["verdict"] for each in body["targets"]}
+    corrupt = any(
+        end["verdict"] == "corrupt" for each in body["targets"] for end in each.get("endpoints", {}).values()
+    )
+    if corrupt or "unavailable" in verdicts:
+        return 1
+    return 3 if verdicts & {None, "inconclusive"} else 0
+
+
+def _with_app[T](
+    environment: Mapping[str, str], run: "Callable[[App], Awaitable[T]]", *, debug: bool = False
+) -> T:
+    """Build the app, run on it, and close it whatever happens."""
+
+    async def body() -> T:
+        from probe import compose  # noqa: PLC0415
+
+        app = compose.build(environment, debug=debug)
+        try:
+            return await run(app)
+        finally:
+            await app.aclose()
+
+    return asyncio.run(body())
+
+
+@asynccontextmanager
+async def _progress(what: str, limit: timedelta) -> "AsyncIterator[None]":
+    """Show on a terminal that something takes long, and how long it may take at most."""
+    shown = asyncio.create_task(_count_up(what, limit)) if sys.stderr.isatty() else None
+    try:
+        yield
+    finally:
+        if shown:
+            shown.cancel()
+            with suppress(asyncio.CancelledError):
+                await shown
+
+
+async def _count_up(what: str, limit: timedelta) -> None:
+    begun = time.monotonic()
+    await asyncio.sleep(_PROGRESS_AFTER)
+    try:
+        while True:
+            print(
+                f"\r{what} … {time.monotonic() - begun:.0f} s of at most {limit.total_seconds():.0f} s ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+            await asyncio.sleep(_PROGRESS_AFTER)
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,218 @@
+"""The composition root: settings in, one working ``App`` out; nothing is built at import.
+
+Rules kept here: it alone knows every part; what lives across ticks (tokens, telemetry, the last known
+records) lives in the ``App``, what belongs to one tick does not outlive it. Heavy imports happen on build.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from probe import fleet, settings, status, tick
+from probe.core.errors import ConfigurationError
+from probe.core.report import Result, TickReport
+from probe.core.target import Target
+from probe.fleet import Message
+from probe.ports import StateStore, Telemetry, TraceParent
+from probe.settings import Settings, StateSettings
+from probe.status import Page
+from probe.tick import Firing, World
+
+if TYPE_CHECKING:
+    from probe.adapters.credentials import Tokens
+    from probe.adapters.storage import CanaryWriter
+
+log = logging.getLogger("probe")
+
+
+class Silent:
+    def emit(self, report: TickReport, parent: TraceParent | None) -> None: ...
+    async def flush(self) -> None: ...
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    """The probe as one process runs it."""
+
+    settings: Settings
+    world: World
+    tokens: "Tokens"
+    writer: "CanaryWriter"
+    shards: Sequence[Sequence[Target]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shards = fleet.shards(self.settings.targets, self.settings.shard_size)
+
+    async def fire(self, firing: Firing) -> TickReport:
+        """Run one tick of a shard and log its line."""
+        report = await tick.run(self.world, self.shards[firing.shard], firing)
+        for line in status.lines(report):
+            log.info(line)
+        return report
+
+    async def timer(self, *, past_due: bool, parent: TraceParent | None) -> list[str]:
+        """Answer the timer: run the only shard, or answer the messages that make others run theirs."""
+        scheduled_at = self.scheduled_at()
+        if len(self.shards) == 1:
+            await self.fire(Firing(scheduled_at=scheduled_at, past_due=past_due, parent=parent))
+            return []
+        count = len(self.shards)
+        return [
+            fleet.encode(Message(shard=each, shards=count, scheduled_at=scheduled_at, past_due=past_due))
+            for each in range(count)
+        ]
+
+    async def shard(self, text: str, *, parent: TraceParent | None) -> None:
+        """Answer a queue message: run its shard, or drop it and count that."""
+        message = fleet.decode(text)
+        why = fleet.dropped(
+            message, now=self.world.clock(), interval=self.settings.interval, shards=len(self.shards)
+        )
+        if why is None:
+            await self.fire(
+                Firing(
+                    scheduled_at=message.scheduled_at,
+                    shard=message.shard,
+                    past_due=message.past_due,
+                    parent=parent,
+                )
+            )
+            return
+        log.warning("shard %d's message was dropped: %s", message.shard, why)
+        self.world.telemetry.emit(self._dropped(message, why), parent)
+        await self.world.telemetry.flush()
+
+    def _dropped(self, message: Message, why: str) -> TickReport:
+        return TickReport(
+            scheduled_at=message.scheduled_at,
+            started_at=self.world.clock(),
+            duration=timedelta(0),
+            past_due=message.past_due,
+            vantage=self.settings.vantage,
+            shard=message.shard,
+            result=Result.SKIPPED,
+            reason=why,
+        )
+
+    def scheduled_at(self) -> datetime:
+        """Answer the schedule's time that a timer firing now stands for; it may fire up to 1 s early."""
+        tolerance = min(timedelta(seconds=1), self.settings.interval / 2)
+        return settings.scheduled_before(self.settings.schedule, self.world.clock(), tolerance)
+
+    async def status(self) -> dict[str, Any]:
+        """Answer the status document from the saved state of all shards."""
+        return await status.document(self.world.store, self._page(), self.world.clock())
+
+    async def fresh(self) -> bool:
+        """Answer whether every shard has completed a tick lately."""
+        return await status.fresh(self.world.store, self._page(), self.world.clock())
+
+    def _page(self) -> Page:
+        return Page(
+            shards=self.shards,
+            vantage=self.settings.vantage,
+            interval=self.settings.interval,
+            budget=self.settings.tick_budget,
+        )
+
+    async def aclose(self) -> None:
+        await self.world.telemetry.flush()
+        await self.tokens.aclose()
+
+
+def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
+    """Answer the app that the settings describe. Raises ``ConfigurationError`` with every problem."""
+    found = settings.load(environment)
+    for line in found.warnings:
+        log.warning(line)
+    from probe.adapters.credentials import Tokens  # noqa: PLC0415 - cold start: settings are told first
+    from probe.adapters.endpoint import Endpoints  # noqa: PLC0415
+    from probe.adapters.storage import CanaryWriter, read_body  # noqa: PLC0415
+
+    tokens = Tokens()
+    body = read_body(found.canary_file) if found.canary_file else read_body()
+    writer = CanaryWriter(body=body, writer=found.vantage, tokens=tokens, clock=utc_now)
+    world = World(
+        endpoints=Endpoints(found.connections, tokens=tokens, write=writer.write, clock=utc_now),
+        store=_store(found.state, found.vantage, tokens),
+        telemetry=_telemetry(found, environment, debug=debug),
+        clock=utc_now,
+        vantage=found.vantage,
+        budget=found.tick_budget,
+    )
+    return App(settings=found, world=world, tokens=tokens, writer=writer)
+
+
+def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:
+    from probe.adapters import state  # noqa: PLC0415
+
+    if found.connection:
+        return state.BlobStateStore(
+            found.connection, container=found.container, prefix=vantage, tokens=tokens
+        )
+    return state.FileStateStore(found.path) if found.path else state.MemoryStateStore()
+
+
+def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) -> Telemetry:
+    return Silent()
+
+
+@cache
+def app() -> App:
+    """Answer this process's app, built from its environment on first use and kept after that.
+
+    A failure is not kept: the next call tries again, and tells again.
+    """
+    return build(os.environ)
+
+
+def binding(name: str) -> str:
+    """Answer what a trigger is bound to: a setting's value, or its default where it is not set.
+
+    The host would resolve ``%NAME%`` as well, but would not start when the setting is missing.
+    """
+    return os.environ.get(name, "").strip() or str(settings.FIELDS[name][1].default)
+
+
+def monitored() -> bool:
+    """Answer whether the host shall persist the timer's state; it may only for intervals of a minute or more.
+
+    Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#attributes
+    """
+    try:
+        return settings.interval(binding("PROBE_SCHEDULE")) >= timedelta(minutes=1)
+    except ValueError:
+        return False
+
+
+def parent(context: Any) -> TraceParent | None:  # noqa: ANN401 - azure.functions.Context, not imported here
+    """Answer the trace context of an invocation, where the host gave one."""
+    found = getattr(context, "trace_context", None)
+    if not found or not found.trace_parent:
+        return None
+    return TraceParent(traceparent=found.trace_parent, tracestate=found.trace_state or "")
+
+
+async def status_response() -> dict[str, Any]:
+    """Answer the status function's response: body, status code and type."""
+    body = await app().status()
+    return {"body": json.dumps(body, indent=1), "status_code": 200, "mimetype": "application/json"}
+
+
+async def health_response() -> dict[str, Any]:
+    """Answer the health function's response; whatever is wrong, it is 503 and says no more."""
+    try:
+        healthy = await app().fresh()
+    except ConfigurationError as error:
+        log.error("the settings cannot be used:\n%s", error)  # noqa: TRY400 - its text is the message
+        healthy = False
+    return {"body": "fresh" if healthy else "stale", "status_code": 200 if healthy else 503}

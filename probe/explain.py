@@ -1,0 +1,152 @@
+"""Explanations: a tick and the saved status in words, for a person at a terminal.
+
+Rules kept here: it only reads finished values; every line stands for something measured.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from probe.core.reading import Reading
+from probe.core.report import TargetReport, TickReport, seconds
+from probe.core.target import Location
+
+
+def reasons(report: TickReport) -> list[str]:
+    """Answer why each verdict is what it is: a line per target and endpoint."""
+    out = []
+    for each in report.targets:
+        out.append(f"  {each.target.name}: {each.judgement.target.verdict}: {each.judgement.target.reason}")
+        for location in each.target.locations:
+            judged = each.judged(location)
+            if judged:
+                out.append(f"    {location}: {judged.verdict}: {judged.reason}")
+    return out
+
+
+def lines(report: TickReport) -> list[str]:
+    """Answer a whole tick: every attempt with its phases, what the breaker made of it, and the verdicts."""
+    head = (
+        f"tick scheduled {report.scheduled_at:%Y-%m-%dT%H:%M:%S.%fZ}, started {seconds(report.lateness)} s "
+        f"late, took {seconds(report.duration)} s, state store {report.state_store}"
+    )
+    out = [head]
+    out += [
+        f"  state store, {each.operation}: {each.error_type}: {each.message}"
+        for each in report.state_problems
+    ]
+    for each in report.targets:
+        out += _target(each)
+    return out
+
+
+def _target(report: TargetReport) -> list[str]:
+    out = [f"target {report.target.name}"]
+    out += [f"  {_location(report, each)}" for each in report.target.locations]
+    out += [f"  {_attempt(each, report)}" for each in report.readings]
+    served = " ".join(f"{number + 1}:{each.served_by or 'none'}" for number, each in enumerate(report.reads))
+    out.append(f"  reads served by: {served or 'none was finished'}")
+    out += [
+        f"  breaker {each.from_state} -> {each.to_state}: {each.reason} {_figures(each.figures)}"
+        for each in report.transitions
+    ]
+    out.append(f"  {_breaker(report)}")
+    known = report.replication
+    out.append(
+        f"  replication: status {known.status or 'unknown'}, lag {_seconds(known.lag)}, last sync age "
+        f"{_seconds(known.last_sync_age)}, within RPO: {known.within_rpo}"
+    )
+    if report.skipped:
+        out.append(f"  cut off by the budget: {', '.join(report.skipped)}")
+    return [*out, *reasons_of(report)]
+
+
+def _breaker(report: TargetReport) -> str:
+    now = report.breaker
+    forced = f", forced to {report.forced.location}" if report.forced else ""
+    return (
+        f"breaker is {now.state} since {now.since:%H:%M:%S}, {now.consecutive_failures} failures in a row, "
+        f"{sum(now.recent)} of {len(now.recent)} samples bad, {now.secondary_reads} reads to the secondary, "
+        f"dwell x{now.multiplier}{forced}"
+    )
+
+
+def reasons_of(report: TargetReport) -> list[str]:
+    out = [f"  verdict {report.judgement.target.verdict}: {report.judgement.target.reason}"]
+    for location in report.target.locations:
+        judged = report.judged(location)
+        if judged:
+            out.append(f"  {location} {judged.verdict}: {judged.reason}")
+    return out
+
+
+def _location(report: TargetReport, location: Location) -> str:
+    return f"{location}: {report.target.blob_url(location)}"
+
+
+def _attempt(reading: Reading, report: TargetReport) -> str:
+    result = reading.error_type or "ok"
+    status = f" HTTP {reading.status_code}" if reading.status_code else ""
+    fault = f" [{reading.fault} fault]" if reading.fault else ""
+    slow = " SLOW" if reading.duration > report.target.policy.slow_after else ""
+    canary = f" sequence {reading.canary.sequence}" if reading.canary else ""
+    phases = reading.phases
+    named = {
+        "dns": phases.dns,
+        "connect": phases.connect,
+        "tls": phases.tls,
+        "ttfb": phases.ttfb,
+        "transfer": phases.transfer,
+    }
+    spent = " ".join(f"{name} {_ms(each)}" for name, each in named.items() if each is not None)
+    detail = f"; {reading.detail}" if reading.detail else ""
+    return (
+        f"{reading.started_at:%H:%M:%S.%f} {reading.purpose:<5} {reading.location:<9} "
+        f"{result}{status}{fault}{slow}{canary} {_ms(reading.duration)} ({spent or 'no phase ended'}){detail}"
+    )
+
+
+def _ms(value: timedelta) -> str:
+    return f"{value.total_seconds() * 1000:.1f} ms"
+
+
+def _seconds(value: timedelta | None) -> str:
+    return "unknown" if value is None else f"{value.total_seconds():.1f} s"
+
+
+def _figures(figures: dict[str, float]) -> str:
+    shown = ", ".join(f"{name}={value:g}" for name, value in figures.items())
+    return f"({shown})" if shown else ""
+
+
+def status(body: dict[str, Any]) -> list[str]:
+    """Answer the status document in words."""
+    fresh = "fresh" if body["fresh"] else "NOT fresh"
+    out = [f"seen from {body['vantage']} at {body['generated_at']}: ticks are {fresh}"]
+    for shard in body["shards"]:
+        if shard["error"]:
+            out.append(f"shard {shard['shard']}: {shard['error']}")
+        elif not shard["fresh"]:
+            out.append(f"shard {shard['shard']}: last completed tick {shard['last_completed_at'] or 'never'}")
+    for each in body["targets"]:
+        out += _status_target(each)
+    return out
+
+
+def _status_target(each: dict[str, Any]) -> list[str]:
+    out = [f"{each['name']}: {each['verdict'] or 'unknown'} ({each['at'] or 'never'}): {each['reason']}"]
+    for location, end in each.get("endpoints", {}).items():
+        out.append(f"  {location}: {end['verdict']}: {end['reason']}")
+    if "breaker" in each:
+        known = each["replication"]
+        out.append(f"  breaker {each['breaker']['state']} since {each['breaker']['since']}")
+        out.append(
+            f"  lag {_known(known['lag_seconds'])}, last sync age {_known(known['last_sync_age_seconds'])}"
+        )
+    return out + [
+        f"  {moved['at']} {moved['from']} -> {moved['to']}: {moved['reason']}"
+        for moved in each.get("recent_transitions", [])[-5:]
+    ]
+
+
+def _known(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} s"

@@ -1,0 +1,113 @@
+"""The client's read: attempts at the routed location, then at the other, as the breaker routes.
+
+Rules kept here: a read is lost only when neither location served it; a location is tried again within a
+read only after a path fault, since a denied or missing blob stays so; once the breaker has moved away, no
+further attempt of that read goes where it moved away from. Time, waiting and connections come from outside.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from probe.core import breaker as breakers
+from probe.core import replication as replications
+from probe.core.breaker import Breaker, Fact, Route, State, Transition
+from probe.core.canary import Stamp
+from probe.core.reading import Fault, Purpose, Read, Reading
+from probe.core.record import Shown
+from probe.core.replication import Ledger
+from probe.core.target import Location, Target
+from probe.ports import Clock, Probing
+
+type Sleep = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """One client of one target: it holds the breaker and the ledger while it reads, and what it has seen."""
+
+    target: Target
+    probing: Probing
+    breaker: Breaker
+    ledger: Ledger
+    clock: Clock
+    sleep: Sleep
+    readings: list[Reading] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+
+    async def read(self) -> Read:
+        """Read the canary once, as a careful client would."""
+        policy = self.target.policy
+        started_at = self.clock()
+        self.breaker, moved = breakers.elapse(self.breaker, policy=policy, now=started_at)
+        self.transitions += moved
+        route = breakers.route(
+            self.breaker, policy=policy, now=started_at, geo=self.target.secondary is not None
+        )
+        attempts = await self._attempts(route)
+        last = attempts[-1]
+        return Read(
+            started_at=started_at,
+            duration=max(self.clock() - started_at, timedelta(0)),
+            served_by=last.location if last.ok else None,
+            attempts=tuple(attempts),
+        )
+
+    async def check(self, location: Location) -> Reading:
+        """Measure a location that no read has touched; the breaker learns nothing from it."""
+        reading = await self.probing.attempt(location, Purpose.CHECK, floor=self.floor(location))
+        self._seen(reading)
+        return reading
+
+    def floor(self, location: Location) -> Stamp | None:
+        """Answer the newest stamp that a location must show by now.
+
+        The primary is strongly consistent: once a write has succeeded, an older canary there is a rollback.
+        """
+        shown, newest = self.ledger.shown(location), self.ledger.newest
+        if location is Location.SECONDARY or newest is None:
+            return shown
+        return newest if shown is None or newest.covers(shown) else shown
+
+    async def _attempts(self, route: Route) -> list[Reading]:
+        made = await self._at(route.first, route.purpose, route, route.attempts)
+        if not made[-1].ok and route.then:
+            made += await self._at(route.then, Purpose.READ, route, self.target.policy.attempts)
+        return made
+
+    async def _at(self, location: Location, purpose: Purpose, route: Route, limit: int) -> list[Reading]:
+        made: list[Reading] = []
+        for number in range(limit):
+            if number:
+                await self.sleep(number * self.target.policy.retry_delay.total_seconds())
+            reading = await self.probing.attempt(location, purpose, floor=self.floor(location))
+            made.append(reading)
+            self._seen(reading)
+            self._learn(reading, route)
+            if reading.fault is not Fault.PATH or self._left(location, route):
+                break
+        return made
+
+    def _left(self, location: Location, route: Route) -> bool:
+        """Answer whether the breaker has just moved away from the primary, and there is another location."""
+        moved = self.breaker.epoch != route.epoch and self.breaker.state is State.OPEN
+        return moved and location is Location.PRIMARY and route.then is Location.SECONDARY
+
+    def _seen(self, reading: Reading) -> None:
+        self.readings.append(reading)
+        if reading.ok and reading.canary:
+            seen = Shown(location=reading.location, stamp=reading.canary, at=reading.ended_at)
+            self.shown.append(seen)
+            self.ledger, _ = replications.shown(
+                self.ledger, seen.location, seen.stamp, at=seen.at, since=None
+            )
+
+    def _learn(self, reading: Reading, route: Route) -> None:
+        now = replace(route, epoch=self.breaker.epoch)
+        fact = breakers.fact(reading, route=now, policy=self.target.policy)
+        self.facts.append(fact)
+        self.breaker, moved = breakers.observe(self.breaker, fact, policy=self.target.policy)
+        self.transitions += moved

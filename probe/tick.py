@@ -1,0 +1,394 @@
+"""The tick, the one use case: measure every target of a shard, judge, remember, tell.
+
+Rules kept here: the breaker never gates the measurement; targets run side by side and none delays or fails
+another; what the budget cuts off is named, never dropped; measuring goes on when the state store is down;
+of two ticks at once, each folds its facts onto what the other saved. A duplicate or stale tick is skipped.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from probe.core import record as records
+from probe.core import replication as replications
+from probe.core.canary import Stamp
+from probe.core.errors import StateConflict, StateError
+from probe.core.reading import Fault, Read, Reading, fault_of
+from probe.core.record import Facts, Moment, ShardRecord, TargetRecord
+from probe.core.replication import Sync
+from probe.core.report import Result, StateProblem, TargetReport, TickReport, seconds, target_document
+from probe.core.target import Location, Target
+from probe.core.verdict import Evidence, judge
+from probe.ports import Clock, Endpoints, Loaded, Probing, StateStore, Telemetry, TraceParent
+from probe.reader import Reader, Sleep
+
+CONCURRENCY = 128
+"""Targets probed side by side."""
+SAVE_TRIES = 5
+"""How often a conflict with another tick is folded before it counts as a failure of the store."""
+log = logging.getLogger("probe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """One firing of the timer, for one shard. ``scheduled_at`` is aware UTC."""
+
+    scheduled_at: datetime
+    shard: int = 0
+    past_due: bool = False
+    parent: TraceParent | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """All that a tick needs. ``last_known`` are the records of this process, for when the store is down."""
+
+    endpoints: Endpoints
+    store: StateStore
+    telemetry: Telemetry
+    clock: Clock
+    vantage: str
+    budget: timedelta
+    sleep: Sleep = asyncio.sleep
+    last_known: dict[int, ShardRecord] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What is found out about a target as its tick goes on; whole or cut short, it is judged."""
+
+    target: Target
+    reader: Reader | None = None
+    reads: list[Read] = field(default_factory=list)
+    around: list[Reading] = field(default_factory=list)
+    written: Stamp | None = None
+    sync: Sync | None = None
+    skipped: tuple[str, ...] = ()
+
+    def facts(self, now: datetime) -> Facts:
+        if self.reader is None:
+            return Facts(finished_at=now, written=self.written)
+        return Facts(
+            attempts=tuple(self.reader.facts),
+            written=self.written,
+            shown=tuple(self.reader.shown),
+            finished_at=now,
+        )
+
+    def at(self, location: Location) -> list[Reading]:
+        seen = self.reader.readings if self.reader else []
+        return [each for each in seen if each.location is location]
+
+    @property
+    def readings(self) -> list[Reading]:
+        made = [*self.around, *(self.reader.readings if self.reader else ())]
+        return sorted(made, key=lambda each: each.started_at)
+
+
+async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickReport:
+    """Run one tick of one shard, and answer its report after it was saved, emitted and flushed.
+
+    Raises whatever a bug raises, after the other targets' findings were saved and told.
+    """
+    started_at, begun = world.clock(), asyncio.get_running_loop().time()
+    store = _Store(world, firing.shard)
+    record = await store.load(started_at)
+    bugs: list[BaseException] = []
+    if record and _is_stale(record, firing):
+        result, reports = Result.SKIPPED, []
+    else:
+        found, bugs = await _measure(world, targets, record)
+        reports = await store.save(firing, found)
+        cut = any(each.skipped for each in reports)
+        result = Result.FAILED if bugs else Result.CUT_SHORT if cut else Result.COMPLETED
+    report = TickReport(
+        scheduled_at=firing.scheduled_at,
+        started_at=started_at,
+        duration=timedelta(seconds=asyncio.get_running_loop().time() - begun),
+        past_due=firing.past_due,
+        vantage=world.vantage,
+        shard=firing.shard,
+        result=result,
+        targets=reports,
+        state_store=store.verdict,
+        state_problems=tuple(store.problems),
+        reason=_reason(result, reports, bugs),
+    )
+    world.telemetry.emit(report, firing.parent)
+    await world.telemetry.flush()
+    if bugs:
+        raise bugs[0]
+    return report
+
+
+def _reason(result: Result, reports: Sequence[TargetReport], bugs: Sequence[BaseException]) -> str | None:
+    match result:
+        case Result.COMPLETED:
+            return None
+        case Result.SKIPPED:
+            return "a tick of the same or a later scheduled time has run already"
+        case Result.CUT_SHORT:
+            names = ", ".join(each.target.name for each in reports if each.skipped)
+            return f"the tick's budget ran out before these were finished: {names}"
+        case Result.FAILED:
+            return f"{len(bugs)} targets could not be probed: {bugs[0]!r}"
+
+
+class _Store:
+    """The shard's document during one tick: loaded before it, folded onto and saved after it."""
+
+    def __init__(self, world: World, shard: int) -> None:
+        self._world, self._shard = world, shard
+        self._loaded: Loaded | None = None
+        self.problems: list[StateProblem] = []
+        self.verdict = "ok"
+
+    async def load(self, now: datetime) -> ShardRecord | None:
+        """Load the record; when the store is down, answer what this process knows."""
+        try:
+            self._loaded = await self._load(now)
+        except StateError as error:
+            self._failed("load", error)
+            return self._world.last_known.get(self._shard)
+        return self._loaded.record
+
+    async def save(self, firing: Firing, found: Sequence[_Found]) -> list[TargetReport]:
+        """Fold the tick's facts, judge and save; on a conflict do so again on the newer record.
+
+        When the store is down, the facts are folded onto what this process knows, and judged as well.
+        """
+        now = self._world.clock()
+        try:
+            record, reports = await self._folded_and_saved(firing, found, now)
+        except StateError as error:
+            self._failed("save", error)
+            known = self._loaded.record if self._loaded else self._world.last_known.get(self._shard)
+            away = not _answered(error)
+            record, reports = _folded(known, found, firing, now, store_reachable=not away)
+        self._world.last_known[self._shard] = record
+        return reports
+
+    async def _folded_and_saved(
+        self, firing: Firing, found: Sequence[_Found], now: datetime
+    ) -> tuple[ShardRecord, list[TargetReport]]:
+        for number in range(SAVE_TRIES):
+            if number or self._loaded is None:
+                self._loaded = await self._load(now)
+            record, reports = _folded(self._loaded.record, found, firing, now)
+            try:
+                await self._world.store.save(self._shard, record, self._loaded.tag)
+            except StateConflict:
+                continue
+            return record, reports
+        raise StateConflict(f"{SAVE_TRIES} saves in a row met another tick's")
+
+    async def _load(self, now: datetime) -> Loaded:
+        loaded = await self._world.store.load(self._shard)
+        if loaded.replaced:
+            self._tell("load", "unreadable", loaded.replaced)
+        if loaded.record is None:
+            return loaded
+        record = records.clamped(loaded.record, now)
+        if record.clamped > loaded.record.clamped:
+            count = record.clamped - loaded.record.clamped
+            self._tell("clamp", "future_time", f"{count} saved times were in the future, and were set to now")
+        return replace(loaded, record=record)
+
+    def _failed(self, operation: str, error: StateError) -> None:
+        self._tell(operation, error.error_type, str(error))
+
+    def _tell(self, operation: str, error_type: str, message: str) -> None:
+        log.warning("state store, %s: %s: %s", operation, error_type, message)
+        self.problems.append(StateProblem(operation=operation, error_type=error_type, message=message))
+        self.verdict = error_type
+
+
+def _answered(error: StateError) -> bool:
+    """Answer whether the store was reached at all, though it failed."""
+    try:
+        return fault_of(error.error_type) is not Fault.PATH
+    except ValueError:
+        return True
+
+
+def _is_stale(record: ShardRecord, firing: Firing) -> bool:
+    return record.last_scheduled_at is not None and firing.scheduled_at <= record.last_scheduled_at
+
+
+async def _measure(
+    world: World, targets: Sequence[Target], record: ShardRecord | None
+) -> tuple[list[_Found], list[BaseException]]:
+    """Probe all targets side by side within the budget; bugs are handed back, not raised."""
+    ends_at = asyncio.get_running_loop().time() + world.budget.total_seconds()
+    gate = asyncio.Semaphore(CONCURRENCY)
+    known = record.targets if record else {}
+    found = [_Found(target=each) for each in targets]
+
+    async def one(each: _Found) -> None:
+        remembered = known.get(each.target.name) or records.fresh(world.clock())
+        async with gate:
+            await _probe(world, each, remembered, ends_at)
+
+    outcomes = await asyncio.gather(*map(one, found), return_exceptions=True)
+    bugs = [each for each in outcomes if each is not None]
+    for bug in bugs:
+        log.error("a target could not be probed", exc_info=bug)
+    return [each for each, outcome in zip(found, outcomes, strict=True) if outcome is None], bugs
+
+
+async def _probe(world: World, found: _Found, remembered: TargetRecord, ends_at: float) -> None:
+    probing = world.endpoints.open(found.target)
+    steps = _Steps(world, found, remembered, probing)
+    try:
+        async with asyncio.timeout_at(ends_at):
+            await steps.run()
+    except TimeoutError:
+        found.skipped = steps.left()
+    finally:
+        await probing.aclose()
+
+
+class _Steps:
+    """The steps of one target's tick, in order; ``left`` names those that did not finish."""
+
+    def __init__(self, world: World, found: _Found, remembered: TargetRecord, probing: Probing) -> None:
+        self._world, self._found, self._remembered, self._probing = world, found, remembered, probing
+        self._done: set[str] = set()
+
+    def _names(self) -> list[str]:
+        target = self._found.target
+        names = ["write"] if target.write else []
+        names += [f"read {number + 1}" for number in range(target.policy.reads)]
+        names += [f"check {location}" for location in target.locations]
+        return [*names, "stats"] if target.secondary else names
+
+    def left(self) -> tuple[str, ...]:
+        return tuple(each for each in self._names() if each not in self._done)
+
+    async def run(self) -> None:
+        target, found = self._found.target, self._found
+        ledger = self._remembered.ledger
+        if target.write:
+            ledger = await self._write()
+        reader = found.reader = Reader(
+            target=target,
+            probing=self._probing,
+            breaker=self._remembered.breaker,
+            ledger=ledger,
+            clock=self._world.clock,
+            sleep=self._world.sleep,
+        )
+        for number in range(target.policy.reads):
+            found.reads.append(await reader.read())
+            self._done.add(f"read {number + 1}")
+        for location in target.locations:
+            if all(each.location is not location for each in reader.readings):
+                await reader.check(location)
+            self._done.add(f"check {location}")
+        if target.secondary:
+            reading, found.sync = await self._probing.stats()
+            found.around.append(reading)
+            self._done.add("stats")
+
+    async def _write(self) -> replications.Ledger:
+        ledger = self._remembered.ledger
+        known = ledger.newest or ledger.primary_shown or ledger.secondary_shown
+        reading, stamp = await self._probing.write(
+            sequence=replications.next_sequence(ledger) if known else None
+        )
+        self._found.around.append(reading)
+        self._found.written = stamp
+        self._done.add("write")
+        return replications.written(ledger, stamp) if stamp else ledger
+
+
+def _folded(
+    record: ShardRecord | None,
+    found: Sequence[_Found],
+    firing: Firing,
+    now: datetime,
+    *,
+    store_reachable: bool = True,
+) -> tuple[ShardRecord, list[TargetReport]]:
+    """Answer the shard's record with a tick's facts folded onto it, and the reports judged on that."""
+    base = record or ShardRecord(targets={})
+    reports, remembered = [], dict(base.targets)
+    for each in found:
+        old = base.targets.get(each.target.name) or records.fresh(now)
+        report, new = _reported(old, each, now, store_reachable=store_reachable)
+        reports.append(report)
+        remembered[each.target.name] = new
+    scheduled = base.last_scheduled_at
+    return replace(
+        base,
+        targets=remembered,
+        last_scheduled_at=max(scheduled, firing.scheduled_at) if scheduled else firing.scheduled_at,
+        last_completed_at=now,
+        ticks=base.ticks + 1,
+    ), reports
+
+
+def _reported(
+    old: TargetRecord, found: _Found, now: datetime, *, store_reachable: bool
+) -> tuple[TargetReport, TargetRecord]:
+    target = found.target
+    geo = target.secondary is not None
+    folded = records.fold(old, found.facts(now), policy=target.policy, geo=geo)
+    replication = replications.replication(
+        folded.record.ledger, found.sync, now=now, rpo=target.policy.rpo, delays=folded.delays
+    )
+    evidence = Evidence(
+        primary=found.at(Location.PRIMARY),
+        secondary=found.at(Location.SECONDARY),
+        reads=found.reads,
+        ledger=folded.record.ledger,
+        replication=replication,
+        policy=target.policy,
+        now=now,
+        store_reachable=store_reachable,
+        geo=geo,
+        stamped=target.write,
+        cut_short=bool(found.skipped),
+    )
+    forced = target.policy.forced
+    report = TargetReport(
+        target=target,
+        judgement=judge(evidence),
+        reads=tuple(found.reads),
+        readings=tuple(found.readings),
+        breaker=folded.record.breaker,
+        forced=forced if forced and now < forced.until else None,
+        transitions=folded.transitions,
+        replication=replication,
+        written_sequence=found.written.sequence if found.written else None,
+        previous=_previous(old),
+        skipped=found.skipped,
+    )
+    return report, records.remember(folded.record, _moment(report, now), target_document(report))
+
+
+def _previous(record: TargetRecord) -> tuple[str, str, str | None] | None:
+    if not record.history:
+        return None
+    last = record.history[-1]
+    return last.verdict, last.primary, last.secondary
+
+
+def _moment(report: TargetReport, now: datetime) -> Moment:
+    served = Counter(each.served_by for each in report.reads)
+    verdict, primary, secondary = report.verdicts
+    return Moment(
+        at=now,
+        verdict=verdict,
+        primary=primary,
+        secondary=secondary,
+        served_primary=served[Location.PRIMARY],
+        served_secondary=served[Location.SECONDARY],
+        served_none=served[None],
+        worst_read=max((each.duration.total_seconds() for each in report.reads), default=None),
+        lag=seconds(report.replication.lag),
+        last_sync_age=seconds(report.replication.last_sync_age),
+    )
