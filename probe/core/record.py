@@ -122,8 +122,10 @@ def _ledger(
         ledger, more = replications.shown(ledger, each.location, each.stamp, at=each.at, since=seen_at)
         delays += more
         if each.location is Location.SECONDARY:
-            seen_at = each.at
-    return (ledger if geo else replace(ledger, unseen=())), seen_at, delays
+            seen_at = max(seen_at, each.at) if seen_at else each.at
+    if not geo:  # there may have been a secondary; what it showed must not pass for replication today
+        return replace(ledger, unseen=(), secondary_shown=None), None, delays
+    return ledger, seen_at, delays
 
 
 def remember(record: TargetRecord, moment: Moment, last: dict[str, Any]) -> TargetRecord:
@@ -176,5 +178,6 @@ def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> Tar
             unseen=tuple(replace(each, written_at=clamp(each.written_at)) for each in ledger.unseen),
         ),
         secondary_seen_at=record.secondary_seen_at and clamp(record.secondary_seen_at),
+        transitions=tuple(replace(each, at=clamp(each.at)) for each in record.transitions),
         history=tuple(replace(each, at=clamp(each.at)) for each in record.history),
     )

@@ -101,7 +101,8 @@ def shown(
     """Answer the ledger after a location showed a stamp, and the delays of the writes first shown by it.
 
     ``since`` is when the secondary was last read before: the write arrived between then and ``at``, which
-    is the delay's error bound. An older stamp than already shown changes nothing.
+    is the delay's error bound; a ``since`` after ``at`` (another tick's) bounds nothing. An older stamp than
+    already shown changes nothing.
     """
     floor = ledger.shown(location)
     if floor is not None and not stamp.covers(floor):
@@ -115,7 +116,7 @@ def shown(
 
 
 def _delay(stamp: Stamp, at: datetime, since: datetime | None) -> Delay:
-    earliest = max(stamp.written_at, since) if since else stamp.written_at
+    earliest = max(stamp.written_at, since) if since and since <= at else stamp.written_at
     zero = timedelta(0)
     return Delay(
         sequence=stamp.sequence,

@@ -143,12 +143,8 @@ def test_a_target_that_lost_its_secondary_in_the_settings_has_no_lag():
 
 
 def test_the_remembered_transitions_are_bounded_to_the_youngest():
-    old = tuple(
-        Transition(
-            from_state=State.CLOSED, to_state=State.OPEN, trigger=Trigger.TRIPPED, reason="r", at=NOON, epoch=n
-        )
-        for n in range(TRANSITIONS_LIMIT)
-    )  # fmt: skip
+    (sample,) = fold(records.fresh(NOON), facts(*[failed()] * 5)).transitions
+    old = tuple(replace(sample, epoch=number) for number in range(TRANSITIONS_LIMIT))
     record = replace(records.fresh(NOON), transitions=old)
     folded = fold(record, facts(*[failed()] * 5))
 

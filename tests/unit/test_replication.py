@@ -1,8 +1,8 @@
 """Replication as tapes of writes and sightings: lag, delay, and Azure's bound beside them.
 
 A tape's steps: ``w3`` the canary 3 is written, ``p3`` the primary shows it, ``s3`` the secondary shows it;
-each step takes ten seconds, canary N of a tape is written at its step's time. A capital letter (``W3``, ``S3``)
-is the other vantage's writer.
+each step takes ten seconds, canary N of a tape is written at its step's time. A capital letter (``W3``,
+``S3``) is the other vantage's writer.
 """
 
 from datetime import timedelta
@@ -41,7 +41,7 @@ def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], 
     [
         pytest.param("", None, "nothing is known before anything was written or shown", id="nothing"),
         pytest.param("p1", None, "a canary of somebody else on the primary says nothing", id="primary-only"),
-        pytest.param("s1", None, "what the secondary shows says nothing while the newest is unknown", id="shown-only"),
+        pytest.param("s1", None, "the newest is unknown, so it cannot be behind", id="shown-only"),
         pytest.param("w1", 100, "written and never shown: as old as the write", id="never-shown"),
         pytest.param("w1 p1", 100, "that the primary shows it is no replication", id="primary-shows"),
         pytest.param("w1 s1", 0, "the newest is shown", id="caught-up"),
@@ -53,7 +53,7 @@ def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], 
         pytest.param("w2 s2 w1", 0, "an older write arriving late is covered already", id="late-write"),
         pytest.param("s5 w1", 0, "the secondary shows a later canary of this writer", id="state-was-lost"),
         pytest.param("w1 W2 S2", 0, "another vantage's later canary covers ours", id="two-vantages"),
-        pytest.param("W9 w1 S9", 90, "another vantage's earlier canary does not, whatever its number", id="two-vantages-behind"),
+        pytest.param("W9 w1 S9", 90, "its earlier canary does not, whatever its number", id="two-behind-by-time"),
     ],
 )  # fmt: skip
 def test_lag_is_the_age_of_the_oldest_write_not_shown(tape, lag, why):
