@@ -117,11 +117,13 @@ class QueueService:
     async def send(self, binding: Binding, output: Data) -> int:
         """Write a function's output; the queue is made where it is missing. Raises: HostError, AzureError."""
         sent = [encode(message, self.options) for message in messages(output)]
-        if too_large := [message for message in sent if len(message) > LARGEST_MESSAGE]:
-            size = len(too_large[0])
-            raise HostError(
-                f"a message for {binding.details['queueName']!r} has {size} bytes, the limit is 65536"
-            )
+        for message in sent:
+            if len(message) > LARGEST_MESSAGE:
+                name, told = (
+                    binding.details["queueName"],
+                    f"{len(message)} bytes; {LARGEST_MESSAGE} are allowed",
+                )
+                raise HostError(f"a message for queue {name!r} has {told}")
         async with self.queue(binding) as queue:
             for message in sent:
                 await _send(queue, message)
@@ -159,6 +161,7 @@ class QueueListener:
         self._tell = tell
         self._lease = lease
         self._running: set[asyncio.Task[None]] = set()
+        self._delivering: set[asyncio.Task[None]] = set()
         self._down = False
 
     async def listen(self) -> None:
@@ -178,10 +181,11 @@ class QueueListener:
                 await self._wait(interval, full=len(self._running) > options.new_batch_threshold)
 
     async def _give_back(self) -> None:
-        for task in tuple(self._running):
+        """Stop waiting for functions and give their messages back; let those settle that are settling."""
+        for task in tuple(self._delivering):
             task.cancel()
         if self._running:
-            await asyncio.wait(self._running)
+            await asyncio.wait(self._running, timeout=2 * RELEASE_BOUND)
 
     async def _receive(self, queue: QueueClient) -> list[QueueMessage]:
         try:
@@ -189,6 +193,8 @@ class QueueListener:
         except AzureError as error:
             self._told_down(error)
             return []
+        if self._down:
+            self._tell(f"The queue of '{self.function.name}' can be read again")
         self._down = False
         return found
 
@@ -243,12 +249,21 @@ class QueueListener:
             return
         delivery = QueueDelivery(function=self.function, body=body(content), metadata=metadata(message))
         try:
-            async with self._leased(queue, message):
-                succeeded = await self._deliver(delivery)
+            succeeded = await self._delivered(queue, message, delivery)
         except asyncio.CancelledError:
             await self._release(queue, message)
             raise
         await self._settle(queue, message, succeeded=succeeded)
+
+    async def _delivered(self, queue: QueueClient, message: QueueMessage, delivery: QueueDelivery) -> bool:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # a coroutine that runs has one
+        self._delivering.add(task)
+        try:
+            async with self._leased(queue, message):
+                return await self._deliver(delivery)
+        finally:
+            self._delivering.discard(task)
 
     async def _settle(self, queue: QueueClient, message: QueueMessage, *, succeeded: bool) -> None:
         options = self._service.options

@@ -27,7 +27,9 @@ NEVER: Final = "0001-01-01T00:00:00"
 LONGEST_SLEEP: Final = 5.0
 """Seconds after which a waiting timer looks at the clock again: a laptop may have slept, a clock been set."""
 
-_FIELD: Final = re.compile(r"[0-9A-Za-z*/,-]+")
+_VALUE: Final = r"(?:\d+|[A-Za-z]{3})"
+_PART: Final = rf"(?:\*|{_VALUE}(?:-{_VALUE})?)(?:/\d+)?"
+_FIELD: Final = re.compile(rf"{_PART}(?:,{_PART})*")
 SHORT_FIELDS: Final = 5
 FULL_FIELDS: Final = 6
 

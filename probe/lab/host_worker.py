@@ -24,7 +24,7 @@ from probe.lab.host_config import HostError
 PACKAGE_ROOT: Final = Path(__file__).parents[2]
 BASE_VARIABLES: Final = ("PATH", "HOME", "VIRTUAL_ENV")
 LONGEST_LINE: Final = 64 * 2**20
-LEAVE_BOUND: Final = 1.0
+LEAVE_BOUND: Final = 0.8
 """Seconds that a worker has that was told to leave; it is itself stricter with its app."""
 TERMINATE_BOUND: Final = 0.2
 RESTART_PAUSE: Final = 1.0
@@ -137,7 +137,7 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, app: Path, settings: Mapping[str, str], listener: Listener) -> Self:
-        """Start a worker and have it index `app`, an absolute path. Raises: HostError (the runtime's words)."""
+        """Start a worker and have it index `app`, an absolute path. Raises: HostError, with its own words."""
         ours, theirs = socket.socketpair()
         with theirs:
             streams = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
@@ -304,7 +304,10 @@ class Supervisor:
     async def ready(self) -> WorkerProcess:
         """Give the living worker, started anew where it has ended. Raises: HostError."""
         async with self._starting:
-            if self._worker is None or self._worker.ended.is_set():
+            if self._worker is not None and self._worker.ended.is_set():
+                await self._worker.kill()
+                self._worker = None
+            if self._worker is None:
                 self._worker = await WorkerProcess.start(self._app, self._settings, self._listener)
                 self.starts += 1
             return self._worker

@@ -37,7 +37,7 @@ from typing import Any, Final
 
 import azure_functions_runtime as runtime
 
-EXIT_BOUND: Final = 0.8
+EXIT_BOUND: Final = 0.6
 """Seconds that the app has to leave once its parent has gone; then the process ends, whatever it is doing."""
 
 PR_SET_PDEATHSIG: Final = 1

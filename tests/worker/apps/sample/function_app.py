@@ -1,10 +1,12 @@
 """A function app of the probe's shape, whose functions do what a test asks of them.
 
-The timer reads what to do from a file that the setting `ORDERS` names (a JSON object), because a timer is given
-nothing else; the queue function reads it from its message. Both write what they saw to the folder `SEEN`.
+The timer reads what to do from a file that the setting `ORDERS` names (a JSON object), because a timer is
+given nothing else; the queue function reads it from its message, HTTP from the body. They write what they saw
+to the folder `SEEN`.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -33,11 +35,17 @@ def seen(what: str, told: dict[str, typing.Any]) -> None:
 
 async def obey(told: dict[str, typing.Any]) -> None:
     if "say" in told:
-        logger.warning(told["say"])
+        logger.info(told["say"])
+    if "print" in told:
+        print(told["print"])  # noqa: T201  # what a user's code may do
+    if "meet" in told:
+        await meet(told["meet"], told["say"])
+    if "stubborn" in told:
+        await stubborn(told["stubborn"])
     if "sleep" in told:
         await asyncio.sleep(told["sleep"])
     if "block" in told:
-        time.sleep(told["block"])
+        time.sleep(told["block"])  # noqa: ASYNC251  # the mistake that a test makes
     if "fail" in told:
         raise ValueError(told["fail"])
     if told.get("exit_once") and not (mark := Path(os.environ["SEEN"]) / "exited").exists():
@@ -45,11 +53,30 @@ async def obey(told: dict[str, typing.Any]) -> None:
         os._exit(3)
 
 
+async def meet(count: int, name: str) -> None:
+    """Go on only when as many invocations as that are here at once, and log once more."""
+    here = Path(os.environ["SEEN"])
+    (here / f"{name}.here").touch()
+    while len(list(here.glob("*.here"))) < count:  # noqa: ASYNC110, ASYNC240  # others may run in other processes
+        await asyncio.sleep(0.01)
+    logger.info("%s met", name)
+
+
+async def stubborn(seconds: float) -> None:
+    """Hang, and refuse to be cancelled."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.1)
+
+
 @app.timer_trigger(arg_name="timer", schedule="%SCHEDULE%", run_on_startup=False)
 @app.queue_output(arg_name="shards", queue_name="%QUEUE%", connection="AzureWebJobsStorage")
 async def tick(
-    timer: func.TimerRequest, shards: func.Out[typing.List[str]], context: func.Context  # noqa: UP006
-) -> None:
+    timer: func.TimerRequest,
+    shards: func.Out[typing.List[str]],  # noqa: UP006  # the runtime refuses to index list[str]
+    context: func.Context,
+):  # the return annotation would forbid what a test asks for
     began = time.time()
     told = orders()
     try:
@@ -62,17 +89,18 @@ async def tick(
                 "schedule": timer.schedule,
                 "status": timer.schedule_status,
                 "trace_parent": context.trace_context.trace_parent,
-                "attributes": sorted(context.trace_context.attributes),
+                "environment": sorted(os.environ),
                 "began": began,
                 "ended": time.time(),
             },
         )
     if "send" in told:
         shards.set(told["send"])
+    return told.get("give")
 
 
 @app.queue_trigger(arg_name="message", queue_name="%QUEUE%", connection="AzureWebJobsStorage")
-async def shard(message: func.QueueMessage, context: func.Context) -> None:
+async def shard(message: func.QueueMessage) -> None:
     told = json.loads(message.get_body())
     count = message.dequeue_count
     seen("shard", {"told": told, "count": count, "inserted": str(message.insertion_time), "id": message.id})
@@ -89,14 +117,11 @@ async def status(req: func.HttpRequest, context: func.Context) -> func.HttpRespo
         "route": dict(req.route_params),
         "accept": req.headers.get("accept"),
         "trace_parent": context.trace_context.trace_parent,
-        "environment": sorted(os.environ),
     }
     headers = {"Retry-After": "7", "Set-Cookie": "shown=1; Path=/; HttpOnly"}
-    return func.HttpResponse(
-        json.dumps(told), status_code=503, mimetype="application/json", headers=headers
-    )
+    return func.HttpResponse(json.dumps(told), status_code=503, mimetype="application/json", headers=headers)
 
 
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-async def health(req: func.HttpRequest) -> str:
+async def health(req: func.HttpRequest) -> str:  # noqa: ARG001  # the binding's name
     return "fresh"

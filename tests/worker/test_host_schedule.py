@@ -1,0 +1,128 @@
+"""A timer's schedule: when it fires, what is past due, and what its function is told."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from probe.lab.host_config import HostError
+from probe.lab.host_timer import Schedule, ScheduleStatus, StatusStore, after_run, at_start, payload
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+EACH_MINUTE = Schedule.parse("0 * * * * *")
+
+
+@pytest.mark.parametrize(
+    ("told", "following"),
+    [
+        pytest.param("0 * * * * *", NOON + MINUTE, id="each minute"),
+        pytest.param("*/15 * * * * *", NOON + timedelta(seconds=15), id="each quarter of a minute"),
+        pytest.param("30 5 13 * * *", datetime(2026, 11, 21, 13, 5, 30, tzinfo=UTC), id="a time of day"),
+        pytest.param("*/5 * * * *", NOON + 5 * MINUTE, id="five fields begin with the minute"),
+        pytest.param("0 0 9 * * Mon-Fri", datetime(2026, 11, 23, 9, tzinfo=UTC), id="day names"),
+        pytest.param("0 0 0 13 * 5", datetime(2027, 8, 13, tzinfo=UTC), id="both day fields must match"),
+    ],
+)
+def test_a_schedule_fires_next(told, following):
+    assert Schedule.parse(told).following(NOON) == following
+
+
+@pytest.mark.parametrize(
+    "told", ["", "* * * *", "@hourly", "61 * * * * *", "0 0 0 L * *", "00:00:30", "0 0 0 ? * *"]
+)
+def test_what_ncrontab_does_not_know_is_refused_by_name(told):
+    with pytest.raises(HostError, match="NCRONTAB"):
+        Schedule.parse(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "monitored"),
+    [
+        ("0 * * * * *", True),
+        ("30 * * * * *", True),
+        ("*/5 * * * * *", False),
+        ("10,20,45 * * * * *", False),
+        ("* 30 * * * *", True),
+    ],
+)
+def test_a_schedule_that_recurs_within_the_minute_is_not_monitored(told, monitored):
+    assert Schedule.parse(told).monitored(NOON) is monitored
+
+
+def test_a_timer_that_never_ran_is_not_past_due():
+    stored = ScheduleStatus(next=NOON - MINUTE)
+
+    assert at_start(EACH_MINUTE, stored, NOON) == (ScheduleStatus(next=NOON + MINUTE), False)
+
+
+def test_occurrences_missed_while_no_host_ran_coalesce_into_one_past_due_run():
+    ran = NOON - 10 * MINUTE
+    stored = ScheduleStatus(last=ran, next=ran + MINUTE, last_updated=ran)
+
+    status, past_due = at_start(EACH_MINUTE, stored, NOON + timedelta(seconds=1))
+    following = after_run(EACH_MINUTE, status, NOON + timedelta(seconds=1), scheduled=False)
+
+    assert past_due
+    assert status.next == ran + MINUTE
+    assert following.next == NOON + MINUTE
+
+
+def test_a_changed_schedule_is_not_past_due():
+    ran = NOON - 10 * MINUTE
+    stored = ScheduleStatus(last=ran, next=ran + 5 * MINUTE, last_updated=ran)
+
+    _, past_due = at_start(EACH_MINUTE, stored, NOON)
+
+    assert not past_due
+
+
+def test_occurrences_missed_while_a_run_lasted_coalesce_into_one():
+    """The run of 12:00 ends at 12:03:10, so that of 12:01 begins then, and 12:04 is the next."""
+    status = ScheduleStatus(last=NOON, next=NOON + MINUTE, last_updated=NOON)
+    began = NOON + timedelta(minutes=3, seconds=10)
+
+    assert after_run(EACH_MINUTE, status, began, scheduled=True).next == NOON + 4 * MINUTE
+
+
+def test_a_run_that_begins_a_little_early_does_not_occur_twice():
+    status = ScheduleStatus(next=NOON)
+
+    following = after_run(EACH_MINUTE, status, NOON - timedelta(milliseconds=3), scheduled=True)
+
+    assert following == ScheduleStatus(last=NOON, next=NOON + MINUTE, last_updated=NOON)
+
+
+def test_the_payload_is_the_hosts():
+    status = ScheduleStatus(last=NOON, next=NOON + MINUTE, last_updated=NOON.replace(microsecond=120_000))
+
+    assert json.loads(payload(status, past_due=True)) == {
+        "Schedule": {"AdjustForDST": True},
+        "ScheduleStatus": {
+            "Last": "2026-11-21T12:00:00+00:00",
+            "Next": "2026-11-21T12:01:00+00:00",
+            "LastUpdated": "2026-11-21T12:00:00.12+00:00",
+        },
+        "IsPastDue": True,
+    }
+
+
+def test_a_time_that_has_not_been_is_written_as_dotnet_does():
+    told = json.loads(payload(ScheduleStatus(next=NOON), past_due=False))
+
+    assert told["ScheduleStatus"]["Last"] == "0001-01-01T00:00:00"
+
+
+def test_a_status_is_kept_for_the_next_host(tmp_path):
+    status = ScheduleStatus(last=NOON, next=NOON + MINUTE, last_updated=NOON)
+
+    StatusStore(tmp_path / "new").save("tick", status)
+
+    assert StatusStore(tmp_path / "new").load("tick") == status
+
+
+def test_a_status_that_cannot_be_read_is_told_with_the_remedy(tmp_path):
+    (tmp_path / "tick.json").write_text("{")
+
+    with pytest.raises(HostError, match=r"tick\.json cannot be read.*delete it"):
+        StatusStore(tmp_path).load("tick")
