@@ -1,0 +1,76 @@
+"""What an attempt shows the service: a signed query, or a bearer token to be had from a token source.
+
+Rules kept here: a bearer token never goes over http; a signature that is made here reads and nothing else,
+lives for ``LIFETIME``, and is good over https alone where the endpoint is https.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from probe.core.connection import Connection, Entra, Sas, SharedKey
+from probe.core.errors import ConfigurationError
+
+LIFETIME = timedelta(hours=1)
+"""Of a signature made here: longer than any tick, and of any clock's usual error."""
+
+
+class TokenError(Exception):
+    """No token can be had; the message names the cause and the remedy, without secrets."""
+
+
+class TokenSource(Protocol):
+    """Hands out bearer tokens for storage."""
+
+    async def get(self, entra: Entra) -> str:
+        """Answer a token that is still good for a while. Raises ``TokenError``; bounded in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """``query`` is added to each URL as it is; ``entra`` is whose token goes into the header."""
+
+    query: str = field(default="", repr=False)
+    entra: Entra | None = None
+
+
+def grant(connection: Connection, url: str, *, now: datetime) -> Grant:
+    """Answer what is shown to the service at a URL. Raises ``ConfigurationError`` where nothing may be."""
+    https = urlsplit(url).scheme == "https"
+    match connection.authorization:
+        case Sas(token=token):
+            return Grant(query=token.lstrip("?"))
+        case SharedKey() as key:
+            return Grant(query=_signed(key, https=https, now=now))
+        case Entra() as entra if https:
+            return Grant(entra=entra)
+        case Entra():
+            problem = (
+                f"{url}: an Entra token is not sent over http, where anybody on the way could take it; "
+                "use the https endpoint, or a connection string or SAS for an emulator"
+            )
+            raise ConfigurationError((problem,))
+
+
+def _signed(key: SharedKey, *, https: bool, now: datetime) -> str:
+    # Imported here: it costs a cold start about 0.3 s, which a connection by identity need not pay.
+    from azure.storage.blob import (  # noqa: PLC0415
+        AccountSasPermissions,
+        ResourceTypes,
+        Services,
+        generate_account_sas,
+    )
+
+    return str(
+        generate_account_sas(
+            key.account,
+            key.key,
+            resource_types=ResourceTypes(service=True, object=True),
+            permission=AccountSasPermissions(read=True),
+            expiry=now + LIFETIME,
+            services=Services(blob=True),
+            protocol="https" if https else None,
+        )
+    )

@@ -1,0 +1,260 @@
+"""The measured attempt: what one GET to one endpoint showed, told as a reading.
+
+Rules kept here: whatever an endpoint does is data; only what says nothing of it is raised (see
+``failures``). An attempt is one request (see ``exchange``); the two locations never share a connection, even
+where one server is both. The token, where one is needed, is had before the attempt begins and is no part of
+its duration. No secret, and no text of a stranger unwashed, gets into a reading.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from ssl import SSLContext
+from time import perf_counter
+
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from probe import __version__
+from probe.adapters import service_stats
+from probe.adapters.authorization import Grant, TokenError, TokenSource, grant
+from probe.adapters.exchange import NO_HEADERS, Exchange, Limits, Line
+from probe.adapters.failures import plain
+from probe.adapters.phases import tls_context
+from probe.core import canary
+from probe.core.canary import Stamp
+from probe.core.connection import Connection
+from probe.core.reading import Purpose, Reading, error_of_status
+from probe.core.replication import Sync
+from probe.core.target import Location, Target
+from probe.ports import Clock
+
+API_VERSION = "2023-11-03"
+"""``x-ms-version``: stable, and new enough for everything asked here."""
+_HEADERS = {
+    "x-ms-version": API_VERSION,
+    "User-Agent": f"geo-storage-probe/{__version__}",
+    "Accept-Encoding": "identity",
+}
+_METADATA = "x-ms-meta-"
+_ID_LIMIT = 64
+
+type Writer = Callable[[Target, Connection, int | None], Awaitable[tuple[Reading, Stamp | None]]]
+"""Writes the canary to the primary, as ``ports.Probing.write`` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """The way to one location: its connections, and what is shown to the service."""
+
+    line: Line
+    grant: Grant
+
+
+class Endpoints:
+    """Opens the connections to targets (``ports.Endpoints``); ``connections`` has one for each name."""
+
+    def __init__(
+        self,
+        *,
+        connections: Mapping[str, Connection],
+        tokens: TokenSource,
+        write: Writer,
+        clock: Clock,
+        tls: Callable[[], SSLContext] = tls_context,
+    ) -> None:
+        self._connections = connections
+        self._tokens = tokens
+        self._write = write
+        self._clock = clock
+        self._tls = tls
+
+    def open(self, target: Target) -> "TargetProbing":
+        """Answer the way to a target; nothing is connected yet, and ``aclose`` must follow.
+
+        Raises ``ConfigurationError`` for a connection that cannot be used as it is.
+        """
+        connection = self._connections[target.name]
+        now = self._clock()
+        ways = {
+            each: _Way(
+                line=self._line(target, each), grant=grant(connection, target.service_url(each), now=now)
+            )
+            for each in target.locations
+        }
+        return TargetProbing(
+            target=target,
+            ways=ways,
+            tokens=self._tokens,
+            clock=self._clock,
+            write=lambda sequence: self._write(target, connection, sequence),
+        )
+
+    def _line(self, target: Target, location: Location) -> Line:
+        host, port = target.address(location)
+        limits = Limits(
+            deadline=target.policy.deadline.total_seconds(),
+            connect=target.policy.connect_timeout.total_seconds(),
+        )
+        return Line(address=f"{host}:{port}", limits=limits, headers=_HEADERS, tls=self._tls)
+
+
+class TargetProbing:
+    """The connections of one tick to one target (``ports.Probing``)."""
+
+    def __init__(
+        self,
+        *,
+        target: Target,
+        ways: "Mapping[Location, _Way]",
+        tokens: TokenSource,
+        clock: Clock,
+        write: Callable[[int | None], Awaitable[tuple[Reading, Stamp | None]]],
+    ) -> None:
+        self._target = target
+        self._ways = ways
+        self._tokens = tokens
+        self._clock = clock
+        self._write = write
+
+    async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
+        """Read the canary at a location once."""
+        url = _url(self._target.blob_url(location), self._ways[location].grant)
+        reading, body, headers = await self._asked(location, purpose, url, canary.SIZE_LIMIT)
+        if body is None:
+            return reading
+        stamp, error = canary.verify(
+            body=body,
+            metadata=_metadata(headers),
+            content_md5=headers.get("Content-MD5"),
+            floor=floor,
+            stamped=self._target.write,
+        )
+        if error is None:
+            return replace(reading, canary=stamp)
+        await self._ways[location].line.renew()
+        detail = _content_detail(error, stamp, floor)
+        return replace(reading, canary=stamp, error_type=error, detail=detail)
+
+    async def stats(self) -> tuple[Reading, Sync | None]:
+        """Ask the secondary for its replication stats once. ``ValueError`` when the target has none."""
+        location = Location.SECONDARY
+        base = f"{self._target.service_url(location)}/?restype=service&comp=stats"
+        url = _url(base, self._ways[location].grant)
+        reading, body, _ = await self._asked(location, Purpose.STATS, url, service_stats.SIZE_LIMIT)
+        if body is None:
+            return reading, None
+        sync = service_stats.sync_of(body)
+        if sync is not None:
+            return reading, sync
+        await self._ways[location].line.renew()
+        detail = "the answer is not the stats of a blob service"
+        return replace(reading, error_type="protocol", detail=detail), None
+
+    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+        """Write the canary to the primary once; the storage adapter's part."""
+        return await self._write(sequence)
+
+    async def aclose(self) -> None:
+        for way in self._ways.values():
+            await way.line.aclose()
+
+    async def _asked(
+        self, location: Location, purpose: Purpose, url: URL, size: int
+    ) -> tuple[Reading, bytes | None, CIMultiDictProxy[str]]:
+        """Make the request, and answer what it showed short of its content, a good one with its body."""
+        started_at, watch = self._clock(), perf_counter()
+        request_id = str(uuid.uuid4())
+        blank = Reading(
+            location=location,
+            purpose=purpose,
+            started_at=started_at,
+            duration=timedelta(0),
+            client_request_id=request_id,
+        )
+        try:
+            headers = await self._authorized({"x-ms-client-request-id": request_id}, location)
+        except TokenError as error:
+            return _without_token(blank, error, perf_counter() - watch), None, NO_HEADERS
+        blank = replace(blank, started_at=self._clock())
+        exchange = await self._ways[location].line.get(url, headers, size=size)
+        return _told(blank, exchange), exchange.body, exchange.headers
+
+    async def _authorized(self, headers: dict[str, str], location: Location) -> dict[str, str]:
+        entra = self._ways[location].grant.entra
+        if entra is not None:
+            headers["Authorization"] = f"Bearer {await self._tokens.get(entra)}"
+        return headers
+
+
+def _url(base: str, grant_: Grant) -> URL:
+    """Answer the URL with the signature added as it was made: quoting it again would break it."""
+    joint = "&" if "?" in base else "?"
+    return URL(f"{base}{joint}{grant_.query}" if grant_.query else base, encoded=True)
+
+
+def _without_token(blank: Reading, error: TokenError, seconds: float) -> Reading:
+    """Tell of a token that cannot be had: no request was made, and the fault is ours, as with any 401."""
+    return replace(
+        blank,
+        duration=timedelta(seconds=seconds),
+        error_type="401",
+        detail=plain(f"no token: {error}"),
+        client_request_id=None,
+    )
+
+
+def _told(blank: Reading, exchange: Exchange) -> Reading:
+    error, detail = _error(exchange)
+    return replace(
+        blank,
+        duration=exchange.duration,
+        phases=exchange.phases,
+        status_code=exchange.status,
+        error_type=error,
+        detail=detail,
+        service_error=_washed(exchange.headers.get("x-ms-error-code")),
+        request_id=_washed(exchange.headers.get("x-ms-request-id")),
+    )
+
+
+def _error(exchange: Exchange) -> tuple[str | None, str | None]:
+    """Answer the ``error.type`` and the detail, short of the content."""
+    if exchange.failure is not None:
+        return exchange.failure.error_type, exchange.failure.detail
+    if exchange.status is None:
+        raise AssertionError("an exchange without a failure has a status")
+    if exchange.too_large:
+        return "size", "the body is larger than a canary may be"
+    error = error_of_status(exchange.status)
+    if error == "protocol":
+        return error, f"status {exchange.status} is no answer of Azure Storage to a plain read"
+    if error is not None and "x-ms-request-id" not in exchange.headers:
+        return error, "the answer has no x-ms-request-id: something in between may have given it"
+    return error, None
+
+
+def _metadata(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+    """Answer the blob's metadata; what comes twice, or is not printable ASCII, is as good as missing."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        if name.lower().startswith(_METADATA) and value.isascii() and value.isprintable():
+            found[name[len(_METADATA) :].lower()] = value
+    return {name: value for name, value in found.items() if len(headers.getall(_METADATA + name)) == 1}
+
+
+def _content_detail(error: str, stamp: Stamp | None, floor: Stamp | None) -> str:
+    match error:
+        case "rollback" if stamp and floor:
+            return f"sequence {stamp.sequence} came after {floor.sequence} had been shown here"
+        case "unreadable":
+            return "the blob carries no whole stamp: somebody else may have written it"
+        case "digest":
+            return "the body does not have the digest that its header promises"
+        case _:
+            return "the content cannot be used"
+
+
+def _washed(text: str | None) -> str | None:
+    return plain(text, _ID_LIMIT) if text else None

@@ -1,0 +1,65 @@
+"""Looks names up for the measured attempt, each lookup in a thread of its own, nothing cached.
+
+Rules kept here: a lookup that hangs in the C library holds up neither another target's lookup (a shared
+pool of threads would run out) nor the process's end (the thread is a daemon); an abandoned thread lives no
+longer than the C library's own time-out.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+type _Address = tuple[int, int, str]
+"""Family, protocol number and numeric host."""
+
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+
+class ThreadPerLookup(AbstractResolver):
+    """Answers what the system's resolver says now."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Answer a name's addresses. Raises ``OSError`` when it has none or cannot be looked up."""
+        return [
+            ResolveResult(hostname=host, host=numeric, port=port, family=kind, proto=proto, flags=_NUMERIC)
+            for kind, proto, numeric in await _looked_up(host, port, family)
+        ]
+
+    async def close(self) -> None:
+        """Hold nothing: a thread that still runs ends by itself."""
+
+
+async def _looked_up(host: str, port: int, family: int) -> list[_Address]:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[_Address]] = loop.create_future()
+
+    def tell(result: list[_Address], error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)
+
+    def look_up() -> None:
+        result, error = [], None
+        try:
+            result = _addresses(host, port, family)
+        except Exception as raised:  # noqa: BLE001 - a thread hands on whatever happened, it decides nothing
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=look_up, name=f"dns {host}", daemon=True).start()
+    return await answer
+
+
+def _addresses(host: str, port: int, family: int) -> list[_Address]:
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    kinds = (socket.AF_INET, socket.AF_INET6)
+    return [(kind, proto, str(at[0])) for kind, _, proto, _, at in found if kind in kinds]
