@@ -73,6 +73,8 @@ class Listener:
             OSError: the port is taken.
 
         """
+        if port:
+            _check_free(port)
         self._reserved = _bound(port)
         self.port = self._reserved.getsockname()[1]
         self.show(Profile())
@@ -193,6 +195,13 @@ def _bound(port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _check_free(port: int) -> None:
+    """Find out whether another lab has the port: SO_REUSEPORT would let the two share it in silence."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sole:
+        sole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sole.bind((HOST, port))
 
 
 def _silenced(listening: socket.socket | None) -> list[socket.socket]:

@@ -46,7 +46,7 @@ class Pair:
         self._with_host = host
         self._https = https
         self._stack = AsyncExitStack()
-        self._azurites: list[Azurite] = []
+        self.azurites: list[Azurite] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -65,7 +65,7 @@ class Pair:
         if self._https:
             self.certificates = self._stack.enter_context(Certificates())
         await self._start_azurites()
-        first, second = self._azurites[0].url(), self._azurites[1].url()
+        first, second = self.azurites[0].url(), self.azurites[1].url()
         self.replicator = await self._stack.enter_async_context(
             Replicator(
                 primary=first,
@@ -81,7 +81,7 @@ class Pair:
         self.secondary = await self._front(of_secondary, second, self._ports[1])
         self.replicator.history = self.secondary.history
         if self._with_host:
-            self.host = await self._front(Role(name="host"), self._azurites[2].url(), 0)
+            self.host = await self._front(Role(name="host"), self.azurites[2].url(), 0)
 
     async def _front(self, role: Role, upstream: str, port: int) -> Proxy:
         certificates = None if role.name == "host" else self.certificates
@@ -92,11 +92,11 @@ class Pair:
             raise LabError(f"port {port} of the {role.name} is busy: choose another") from error
 
     async def _start_azurites(self) -> None:
-        self._azurites = [Azurite(certificates=self.certificates) for _ in range(2)]
+        self.azurites = [Azurite(certificates=self.certificates) for _ in range(2)]
         if self._with_host:
-            self._azurites.append(Azurite(services=("blob", "queue", "table")))
+            self.azurites.append(Azurite(services=("blob", "queue", "table")))
         results = await asyncio.gather(
-            *(self._stack.enter_async_context(azurite) for azurite in self._azurites), return_exceptions=True
+            *(self._stack.enter_async_context(azurite) for azurite in self.azurites), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
@@ -140,7 +140,7 @@ class Pair:
         """
         if self.host is None:
             raise LabError("this pair has no host storage: make it with Pair(host=True)")
-        azurite = self._azurites[2]
+        azurite = self.azurites[2]
         return (
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
             f"BlobEndpoint={self.host.url}/{ACCOUNT};"
