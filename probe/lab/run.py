@@ -1,0 +1,65 @@
+"""``make run``: the pair, the Functions host on it, the admin port and the keys, until it is told to end.
+
+Rules: the app runs from its own folder with app settings alone, as deployed; the settings are quick ones, so
+that a minute shows what an hour would; what the user has set as ``PROBE_…`` comes before them.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from probe.lab.admin import Admin
+from probe.lab.host import Host, tell_terminal
+from probe.lab.keys import Keys
+from probe.lab.pair import Pair
+
+APP = Path(__file__).parents[2]
+QUICK = {
+    "PROBE_SCHEDULE": "*/5 * * * * *",
+    "PROBE_TICK_BUDGET": "4.5",
+    "PROBE_DEADLINE": "0.6",
+    "PROBE_CONNECT_TIMEOUT": "0.4",
+    "PROBE_SLOW_AFTER": "0.4",
+    "PROBE_RETRY_DELAY": "0.05",
+    "PROBE_RPO": "30",
+    "PROBE_FLUSH": "0.5",
+}
+"""Settings that make a tick each 5 s possible, on a schedule that is told in seconds."""
+_PASSED = ("PROBE_", "APPLICATIONINSIGHTS_", "OTEL_", "ProbedStorage")
+
+
+def app_settings(pair: Pair, quick: Mapping[str, str] = QUICK) -> dict[str, str]:
+    """Answer the app settings of the function app on a pair; the user's own come first."""
+    own = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
+    return {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "AzureWebJobsStorage": pair.host_connection_string,
+        "ProbedStorage": pair.connection_string,
+        "PROBE_VANTAGE": "lab",
+        **quick,
+        **own,
+    }
+
+
+async def run(*, port: int, admin_port: int, lag: float, seconds: float | None) -> None:
+    """Run the lab until it is cancelled, or for so many seconds."""
+    tell_terminal("Starting two storage services, the replication between them and the host's own …")
+    async with Pair(host=True, lag=lag) as pair, _operated(pair, admin_port) as operated:
+        pair.events.listen(lambda event: tell_terminal(f"lab: {event}"))
+        async with Host(APP, app_settings(pair), port=port) as host:
+            tell_terminal(f"Status: {host.root}/api/status?format=json")
+            tell_terminal(f"Health: {host.root}/api/health")
+            tell_terminal(operated)
+            tell_terminal("The probe ticks every 5 s. Ctrl-C ends it all.")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await asyncio.get_running_loop().create_future()
+
+
+@contextlib.asynccontextmanager
+async def _operated(pair: Pair, port: int) -> AsyncIterator[str]:
+    async with Admin(pair, port=port) as admin:
+        with Keys(pair) as keys:
+            yield f"Lab: {admin.url}" + (f"; keys: {keys.help}" if keys.active else "")
