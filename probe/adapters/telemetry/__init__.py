@@ -1,0 +1,38 @@
+"""Telemetry: a tick's report as availability results, metrics, events and spans, in Azure Monitor and OTLP.
+
+The only importer of OpenTelemetry. What is sent stands in ``catalogue``; ``signals`` derives it from a
+report, ``otel`` puts it in OpenTelemetry's terms, ``exporters`` and ``sender`` carry it away, ``emitter`` is
+the port. Rules kept here: nothing of OpenTelemetry is imported unless there is somewhere to send to.
+"""
+
+from probe.adapters.telemetry.console import Console
+from probe.adapters.telemetry.plain import Printer, Silent
+from probe.adapters.telemetry.settings import TelemetrySettings, Traces, problems
+from probe.adapters.telemetry.sigterm import before_sigterm
+from probe.core.errors import ConfigurationError
+from probe.ports import Telemetry
+
+__all__ = ["TelemetrySettings", "Traces", "build", "problems"]
+
+
+def build(settings: TelemetrySettings) -> Telemetry:
+    """Answer the telemetry that the settings ask for. Raises ``ConfigurationError`` with every problem."""
+    if found := problems(settings):
+        raise ConfigurationError(found)
+    console = Console() if settings.debug else None
+    if settings.exports:
+        return _exporting(settings, console)
+    return Printer(settings, console) if console else Silent()
+
+
+def _exporting(settings: TelemetrySettings, console: Console | None) -> Telemetry:
+    from probe.adapters.telemetry.emitter import Emitter  # noqa: PLC0415 - it imports OpenTelemetry: 0.5 s
+    from probe.adapters.telemetry.exporters import backends  # noqa: PLC0415
+    from probe.adapters.telemetry.otel import Pipeline  # noqa: PLC0415
+
+    found = backends(settings)
+    pipeline = Pipeline(settings, {each.sender.backend: each.temporality for each in found})
+    emitter = Emitter(settings, pipeline, [each.sender for each in found], console)
+    if settings.on_sigterm:
+        before_sigterm(emitter.drain)
+    return emitter

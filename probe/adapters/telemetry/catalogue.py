@@ -1,0 +1,345 @@
+"""The catalogue: every metric, availability result, event, span and attribute that the probe sends.
+
+Rules kept here: the instruments are made from ``METRICS``, the README's tables from ``markdown()``, and the
+tests compare both with what arrives on the wire, so nothing can be sent that is not told and the other way
+round. Units stand in the instrument and never in the name; names follow OpenTelemetry's semantic conventions
+where they have one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probe.core.breaker import State
+from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Outcome, Purpose
+from probe.core.replication import SyncStatus
+from probe.core.report import Result
+from probe.core.target import Location
+from probe.core.verdict import EndpointVerdict, TargetVerdict
+
+SCOPE = "probe"
+"""The name of the meter, the logger and the tracer."""
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One instrument. ``buckets`` are a histogram's bounds, in its unit."""
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    attributes: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An availability result, an event or a span. Measurements are numbers, in seconds or counts."""
+
+    name: str
+    meaning: str
+    attributes: tuple[str, ...]
+    measurements: tuple[str, ...] = ()
+
+
+_WHO = ("probe.target", "probe.vantage")
+_WHERE = (*_WHO, "probe.location", "server.address", "server.port")
+_PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
+_SHORT = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
+_LONG = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600)
+
+ATTEMPTS = Metric(
+    name="probe.attempts",
+    kind=Kind.COUNTER,
+    unit="{attempt}",
+    meaning="attempts: one HTTP request to one endpoint each",
+    attributes=(*_WHERE, "probe.purpose", "probe.outcome", "error.type", "http.response.status_code"),
+)
+ATTEMPT_DURATION = Metric(
+    name="probe.attempt.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    meaning="how long an attempt took, its connection included",
+    attributes=(*_WHERE, "probe.purpose", "probe.outcome", "error.type"),
+    buckets=_SHORT,
+)
+PHASE_DURATION = Metric(
+    name="probe.attempt.phase.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    meaning="how long one phase of an attempt took",
+    attributes=(*_WHERE, "probe.phase"),
+    buckets=_SHORT,
+)
+READS = Metric(
+    name="probe.reads",
+    kind=Kind.COUNTER,
+    unit="{read}",
+    meaning="what a client asked for, by who served it",
+    attributes=(*_WHO, "probe.served_by"),
+)
+ENDPOINT_UP = Metric(
+    name="probe.endpoint.up",
+    kind=Kind.GAUGE,
+    unit="1",
+    meaning="1 when a client is served there, 0 when not; nothing is sent while the verdict is inconclusive",
+    attributes=(*_WHERE, "probe.verdict"),
+)
+BREAKER_STATE = Metric(
+    name="probe.breaker.state",
+    kind=Kind.GAUGE,
+    unit="1",
+    meaning="0 closed, 1 half-open, 2 open",
+    attributes=(*_WHO, "probe.breaker.state_name"),
+)
+BREAKER_TRANSITIONS = Metric(
+    name="probe.breaker.transitions",
+    kind=Kind.COUNTER,
+    unit="{transition}",
+    meaning="moves of the breaker",
+    attributes=(*_WHO, "probe.from", "probe.to"),
+)
+REPLICATION_LAG = Metric(
+    name="probe.replication.lag",
+    kind=Kind.GAUGE,
+    unit="s",
+    meaning="how far the secondary's canary is behind: what was observed",
+    attributes=(*_WHERE, "probe.replication.status"),
+)
+LAST_SYNC_AGE = Metric(
+    name="probe.replication.last_sync.age",
+    kind=Kind.GAUGE,
+    unit="s",
+    meaning="age of the last sync time: Azure's own bound; absent while Azure tells none",
+    attributes=(*_WHERE, "probe.replication.status"),
+)
+REPLICATION_DELAY = Metric(
+    name="probe.replication.delay",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    meaning="from a canary's writing to its first showing on the secondary",
+    attributes=_WHERE,
+    buckets=_LONG,
+)
+CANARY_AGE = Metric(
+    name="probe.canary.age",
+    kind=Kind.GAUGE,
+    unit="s",
+    meaning="age of the canary that an endpoint shows",
+    attributes=_WHERE,
+)
+CANARY_FAILURES = Metric(
+    name="probe.canary.failures",
+    kind=Kind.COUNTER,
+    unit="{failure}",
+    meaning="answers with the wrong canary or none",
+    attributes=(*_WHERE, "error.type"),
+)
+TICK_DURATION = Metric(
+    name="probe.tick.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    meaning="how long a tick took",
+    attributes=("probe.vantage", "probe.shard"),
+    buckets=_SHORT,
+)
+TICK_LATENESS = Metric(
+    name="probe.tick.lateness",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    meaning="how long after its scheduled time a tick began",
+    attributes=("probe.vantage", "probe.shard"),
+    buckets=_SHORT,
+)
+TICKS = Metric(
+    name="probe.ticks",
+    kind=Kind.COUNTER,
+    unit="{tick}",
+    meaning="ticks, by how they ended",
+    attributes=("probe.vantage", "probe.result"),
+)
+STATE_ERRORS = Metric(
+    name="probe.state.errors",
+    kind=Kind.COUNTER,
+    unit="{error}",
+    meaning="failures of the state store",
+    attributes=("probe.vantage", "probe.operation", "error.type"),
+)
+TELEMETRY_LOST = Metric(
+    name="probe.telemetry.lost",
+    kind=Kind.COUNTER,
+    unit="{item}",
+    meaning="rows that a telemetry backend did not take, told once it takes rows again",
+    attributes=("probe.vantage", "probe.backend"),
+)
+
+METRICS = (
+    ATTEMPTS,
+    ATTEMPT_DURATION,
+    PHASE_DURATION,
+    READS,
+    ENDPOINT_UP,
+    BREAKER_STATE,
+    BREAKER_TRANSITIONS,
+    REPLICATION_LAG,
+    LAST_SYNC_AGE,
+    REPLICATION_DELAY,
+    CANARY_AGE,
+    CANARY_FAILURES,
+    TICK_DURATION,
+    TICK_LATENESS,
+    TICKS,
+    STATE_ERRORS,
+    TELEMETRY_LOST,
+)
+
+ENDPOINT_RESULT = Entry(
+    name="TARGET primary, TARGET secondary",
+    meaning="availability of one endpoint: success when a client is served there; its duration is that of "
+    "the attempt that the verdict rests on",
+    attributes=(
+        *_WHERE,
+        "probe.verdict",
+        "probe.breaker.state_name",
+        "error.type",
+        "http.response.status_code",
+    ),
+    measurements=(*_PHASES, "canary_age", "lag", "last_sync_age"),
+)
+READS_RESULT = Entry(
+    name="TARGET reads",
+    meaning="availability as a client sees it: success when every read was served; its duration is that of "
+    "the slowest read",
+    attributes=(*_WHO, "probe.verdict", "probe.breaker.state_name"),
+    measurements=("reads", "served_by_primary", "served_by_secondary", "served_by_none"),
+)
+AVAILABILITY = (ENDPOINT_RESULT, READS_RESULT)
+
+BREAKER_TRANSITION = Entry(
+    name="BreakerTransition",
+    meaning="the breaker moved; the measurements are the figures that caused it",
+    attributes=(*_WHO, "probe.from", "probe.to", "probe.reason"),
+    measurements=("FIGURES",),
+)
+VERDICT_CHANGED = Entry(
+    name="VerdictChanged",
+    meaning="the verdict on an endpoint (with location) or on the target (without) is not the last tick's",
+    attributes=(*_WHO, "probe.location", "probe.from", "probe.to", "probe.reason"),
+)
+EVENTS = (BREAKER_TRANSITION, VERDICT_CHANGED)
+
+TICK_SPAN = Entry(
+    name="probe tick",
+    meaning="one tick, under the invocation that fired it",
+    attributes=("probe.vantage", "probe.shard", "probe.result", "probe.reason"),
+)
+ATTEMPT_SPAN = Entry(
+    name="GET, PUT",
+    meaning="one attempt, under its tick; `probe.error.type` repeats `error.type`, which the Azure Monitor "
+    "exporter drops from spans",
+    attributes=(
+        *_WHERE,
+        "probe.purpose",
+        "probe.outcome",
+        "probe.error.type",
+        "probe.reason",
+        "probe.client_request.id",
+        "azure.service.request.id",
+        "azure.resource_provider.namespace",
+        "error.type",
+        "http.request.method",
+        "http.response.status_code",
+        "url.full",
+    ),
+    measurements=_PHASES,
+)
+SPANS = (TICK_SPAN, ATTEMPT_SPAN)
+
+
+def _values(values: Iterable[str]) -> str:
+    return ", ".join(f"`{each}`" for each in values)
+
+
+ATTRIBUTES = {
+    "azure.resource_provider.namespace": "`Microsoft.Storage`",
+    "azure.service.request.id": "`x-ms-request-id`: what Azure support asks for",
+    "error.type": f"{_values(PATH_ERRORS)}, {_values(CONTENT_ERRORS)}, or a status code; absent on success",
+    "http.request.method": "`GET`, `PUT`",
+    "http.response.status_code": "absent when there was no answer",
+    "probe.backend": "`azure_monitor`, `otlp`",
+    "probe.breaker.state_name": _values(State),
+    "probe.client_request.id": "`x-ms-client-request-id`",
+    "probe.error.type": "as `error.type`",
+    "probe.from": "a breaker's state or a verdict",
+    "probe.location": _values(Location),
+    "probe.operation": "`load`, `save`, `clamp`",
+    "probe.outcome": _values(Outcome),
+    "probe.phase": _values(_PHASES),
+    "probe.purpose": _values(Purpose),
+    "probe.reason": "a sentence for people",
+    "probe.replication.status": f"{_values(SyncStatus)}; absent while unknown",
+    "probe.result": _values(Result),
+    "probe.served_by": f"{_values(Location)}, `none`",
+    "probe.shard": "the number of the shard, from 0",
+    "probe.target": "the target's name",
+    "probe.to": "as `probe.from`",
+    "probe.vantage": "where the probe runs (availability results carry it as run location)",
+    "probe.verdict": f"endpoint: {_values(EndpointVerdict)}; target: {_values(TargetVerdict)}",
+    "server.address": "the endpoint's host",
+    "server.port": "the endpoint's port",
+    "url.full": "the endpoint's URL, never with a query",
+}
+
+RESOURCE = (
+    "service.name",
+    "service.version",
+    "service.instance.id",
+    "cloud.provider",
+    "cloud.platform",
+    "cloud.region",
+    "faas.name",
+    "faas.instance",
+)
+
+
+def markdown() -> str:
+    """Answer the README's tables, from the catalogue."""
+    parts = [
+        _table(
+            ("metric", "instrument, unit", "what it counts or measures", "attributes"),
+            [
+                (f"`{each.name}`", f"{each.kind} {each.unit}", each.meaning, _values(each.attributes))
+                for each in METRICS
+            ],
+        ),
+        "Availability results:",
+        _entries(AVAILABILITY, "result"),
+        "Events:",
+        _entries(EVENTS, "event"),
+        "Spans:",
+        _entries(SPANS, "span"),
+        "Attributes:",
+        _table(("attribute", "values"), [(f"`{name}`", text) for name, text in sorted(ATTRIBUTES.items())]),
+        f"Resource: {_values(RESOURCE)}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _entries(entries: Iterable[Entry], noun: str) -> str:
+    rows = [
+        (f"`{each.name}`", each.meaning, _values(each.attributes), _values(each.measurements) or "none")
+        for each in entries
+    ]
+    return _table((noun, "what it says", "attributes", "measurements"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(each)} |" for each in lines)

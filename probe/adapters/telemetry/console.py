@@ -1,0 +1,101 @@
+"""The console: one tick's telemetry as text, for ``once --debug``.
+
+Rules kept here: the same signals as the backends get, in the same words and none of OpenTelemetry's; text to
+stderr, so that stdout stays the answer's.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TextIO
+
+from probe.adapters.telemetry.catalogue import Kind
+from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span, Value
+
+_COMMON = ("probe.target", "probe.vantage", "server.address", "server.port")
+
+
+class Console:
+    """Keeps the signals of ticks until they are printed."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._kept: list[Signals] = []
+
+    def put(self, signals: Signals) -> None:
+        self._kept.append(signals)
+
+    def show(self) -> None:
+        """Print what was kept."""
+        kept, self._kept = self._kept, []
+        for each in kept:
+            print("\n".join(lines(each)), file=self._stream or sys.stderr)
+
+
+def lines(signals: Signals) -> Iterator[str]:
+    """Answer a tick's telemetry as lines."""
+    yield f"telemetry: {len(signals.results)} availability results"
+    yield from (f"  {_result(each)}" for each in signals.results)
+    yield f"telemetry: {len(signals.events)} events"
+    yield from (f"  {each.name}  {each.message}{_figures(each)}" for each in signals.events)
+    spans = [*([signals.tick] if signals.tick else []), *signals.attempts]
+    yield f"telemetry: {len(spans)} spans"
+    yield from (f"  {_span(each)}" for each in spans)
+    yield f"telemetry: {len(signals.measurements)} measurements"
+    yield from (f"  {each}" for each in _metrics(signals.measurements))
+
+
+def _result(result: Availability) -> str:
+    word = "up  " if result.success else "DOWN"
+    return (
+        f"{word} {result.name}  {result.duration.total_seconds():.3f} s  {result.message}{_figures(result)}"
+    )
+
+
+def _figures(source: Availability | Event) -> str:
+    return f"  [{_pairs(source.measurements)}]" if source.measurements else ""
+
+
+def _span(span: Span) -> str:
+    took = (span.ended_at - span.started_at).total_seconds()
+    where = span.attributes.get("url.full", "")
+    why = f"  {span.error}" if span.error else ""
+    return " ".join(
+        f"{span.name} {where}  {took:.3f} s{why}  {_pairs(_shortened(span.attributes))}".split(" ")
+    )
+
+
+def _metrics(measurements: Iterable[Measurement]) -> Iterator[str]:
+    """Answer a line for each series, as a backend would see it: sums, last values, counts with their mean."""
+    series: dict[str, tuple[Measurement, list[float]]] = {}
+    for each in measurements:
+        attributes = {key: value for key, value in each.attributes.items() if key != "server.port"}
+        key = f"{each.metric.name}  {_pairs(attributes)}"
+        series.setdefault(key, (each, []))[1].append(each.value)
+    for key, (each, values) in sorted(series.items()):
+        yield f"{key} = {_value(each, values)}"
+
+
+def _value(measurement: Measurement, values: list[float]) -> str:
+    unit = "" if measurement.metric.unit == "1" else f" {measurement.metric.unit.strip('{}')}"
+    match measurement.metric.kind:
+        case Kind.COUNTER:
+            return f"{sum(values):g}{unit}"
+        case Kind.GAUGE:
+            return f"{values[-1]:g}{unit}"
+        case Kind.HISTOGRAM:
+            return f"{len(values)} x, mean {sum(values) / len(values):.3g}{unit}, max {max(values):.3g}{unit}"
+
+
+def _shortened(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    hidden = (
+        *_COMMON,
+        "url.full",
+        "azure.resource_provider.namespace",
+        "http.request.method",
+        "probe.reason",
+    )
+    return {key: value for key, value in attributes.items() if key not in hidden}
+
+
+def _pairs(values: Mapping[str, Value]) -> str:
+    return " ".join(f"{key}={value}" for key, value in values.items())

@@ -1,0 +1,122 @@
+"""The exporters of both backends, and how a batch is handed to them.
+
+Rules kept here: the exporters are told all that they would otherwise find out by themselves; nothing is sent
+or kept that the user did not ask for (no SDK statistics, no control plane, no resource metric, no copy on
+disk); an exporter never retries on its own, since it sits on the only thread of its backend.
+"""
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from probe.adapters.telemetry import quiet
+from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points
+from probe.adapters.telemetry.sender import PATIENCE, Part, Sender
+from probe.adapters.telemetry.settings import TelemetrySettings, identity
+from probe.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+AZURE_MONITOR = "azure_monitor"
+OTLP = "otlp"
+
+SWITCHES = {
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
+}
+"""What the Azure Monitor exporter would send or ask for on its own. An app setting goes before these."""
+
+_CONNECT_TIMEOUT = 3.0
+_TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A backend: its sender, and how it wants counters and histograms."""
+
+    sender: Sender[Batch]
+    temporality: Temporality
+
+
+def backends(settings: TelemetrySettings) -> tuple[Backend, ...]:
+    """Make the backends that the settings ask for. Raises ``ConfigurationError``."""
+    found: list[Backend] = []
+    quiet.hush()
+    if settings.connection_string:
+        found.append(_azure_monitor(settings))
+    if settings.otlp:
+        found.append(_otlp())
+    return tuple(found)
+
+
+def _azure_monitor(settings: TelemetrySettings) -> Backend:
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
+    from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - only when it is used
+    from azure.monitor.opentelemetry import exporter as azure  # noqa: PLC0415 - 0.3 s, and after the switches
+
+    common = {
+        "connection_string": settings.connection_string,
+        "credential": _credential(settings),
+        "transport": RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=PATIENCE),
+        "disable_offline_storage": True,
+        "retry_total": 0,
+    }
+    try:
+        logs = azure.AzureMonitorLogExporter(**common)
+        metrics = azure.AzureMonitorMetricExporter(**common)
+        spans = azure.AzureMonitorTraceExporter(**common)
+    except ValueError as exc:
+        raise ConfigurationError((f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {exc}",)) from None
+    return Backend(sender=_sender(AZURE_MONITOR, logs, metrics, spans), temporality=DELTA)
+
+
+def _credential(settings: TelemetrySettings) -> object | None:
+    """Answer the credential to send with: a synchronous one, since it is used on the sender's thread."""
+    who = identity(settings)
+    if who is None:
+        return None
+    from azure.identity import ManagedIdentityCredential  # noqa: PLC0415 - 0.2 s, only when it is used
+
+    return (
+        ManagedIdentityCredential(client_id=who.client_id) if who.client_id else ManagedIdentityCredential()
+    )
+
+
+def _otlp() -> Backend:
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415 - as above
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    chosen = None if os.environ.get(_TEMPORALITY) else dict(DELTA)
+    metrics = OTLPMetricExporter(preferred_temporality=chosen)
+    wanted = metrics._preferred_temporality or DELTA  # noqa: SLF001 - what the SDK's own readers ask it
+    return Backend(sender=_sender(OTLP, OTLPLogExporter(), metrics, OTLPSpanExporter()), temporality=wanted)
+
+
+def _sender(
+    backend: str, logs: "LogRecordExporter", metrics: "MetricExporter", spans: "SpanExporter"
+) -> Sender[Batch]:
+    """Answer the sender: the results and events first, since they are what people are woken by."""
+    return Sender(
+        backend,
+        (
+            Part(rows=lambda batch: len(batch.records), send=lambda batch: _good(logs.export(batch.records))),
+            Part(
+                rows=lambda batch: points(batch.metrics),
+                send=lambda batch: batch.metrics is None or _good(metrics.export(batch.metrics)),
+            ),
+            Part(rows=lambda batch: len(batch.spans), send=lambda batch: _good(spans.export(batch.spans))),
+        ),
+    )
+
+
+def _good(result: Enum) -> bool:
+    """Answer whether an exporter succeeded; each kind has its own result, all with the same names."""
+    return result.name == "SUCCESS"

@@ -1,0 +1,309 @@
+"""Signals in OpenTelemetry's terms: one batch per tick and backend, ready for that backend's exporters.
+
+Rules kept here: own providers, never the global ones, so that neither the Functions worker nor a library adds
+to or takes from what the probe sends; no thread and no exit hook of the SDK's; every span that is made is
+sampled, under whatever parent; each batch stands for itself, so that a gauge of an earlier tick is never sent
+again.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.metrics import Counter, Histogram, Meter
+from opentelemetry.metrics import _Gauge as Gauge
+from opentelemetry.sdk import metrics as sdk
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.version import __version__ as sdk_version
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace.status import Status, StatusCode
+
+from probe.adapters.telemetry import catalogue
+from probe.adapters.telemetry.catalogue import Kind, Metric
+from probe.adapters.telemetry.settings import TelemetrySettings
+from probe.adapters.telemetry.signals import Attributes, Availability, Event, Signals, Span
+from probe.ports import TraceParent
+
+type Temporality = Mapping[type, AggregationTemporality]
+
+_GAUGE = sdk._Gauge  # noqa: SLF001 - the SDK has no other name for it
+_INSTRUMENTS = (sdk.Counter, sdk.Histogram, _GAUGE)
+DELTA: Temporality = dict.fromkeys((sdk.Counter, sdk.Histogram), AggregationTemporality.DELTA)
+"""A function's instances come and go: what each has counted since it started would mean nothing."""
+_CARDINALITY = 100_000
+"""The most attribute sets of one instrument in one tick; the largest shard has fewer."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one tick sends to one backend. ``told`` are the lost rows that it reports."""
+
+    records: Sequence[ReadableLogRecord]
+    metrics: MetricsData | None
+    spans: Sequence[ReadableSpan]
+    told: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.records) + len(self.spans) + points(self.metrics)
+
+
+class Pipeline:
+    """Own providers, with a metric reader for each backend. Not for several threads at once."""
+
+    def __init__(self, settings: TelemetrySettings, temporality: Mapping[str, Temporality]) -> None:
+        resource = _resource(settings)
+        self._spans = _Spans()
+        self._records = _Records()
+        self._readers = {
+            backend: InMemoryMetricReader(
+                {**each, _GAUGE: AggregationTemporality.DELTA},
+                cardinality_limits=dict.fromkeys(_INSTRUMENTS, _CARDINALITY),
+            )
+            for backend, each in temporality.items()
+        }
+        self._tracers = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        self._tracers.add_span_processor(self._spans)
+        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        loggers.add_log_record_processor(self._records)
+        meters = MeterProvider(
+            list(self._readers.values()),
+            resource,
+            exemplar_filter=AlwaysOffExemplarFilter(),
+            shutdown_on_exit=False,
+        )
+        version = settings.service_version
+        self._tracer = self._tracers.get_tracer(catalogue.SCOPE, version)
+        self._logger = loggers.get_logger(catalogue.SCOPE, version)
+        self._instruments = _instruments(meters.get_meter(catalogue.SCOPE, version))
+
+    def batches(
+        self, signals: Signals, parent: TraceParent | None, told: Mapping[str, int]
+    ) -> dict[str, Batch]:
+        """Answer what a tick sends, by backend. ``told`` are the lost rows that each backend reports."""
+        for each in signals.measurements:
+            self._record(each.metric.name, each.metric.kind, each.value, each.attributes)
+        context = self._trace(signals, parent)
+        for result in signals.results:
+            self._logger.emit(_availability(result, context, self._new_id()))
+        for event in signals.events:
+            self._logger.emit(_event(event, context))
+        records, spans = self._records.take(), self._spans.take()
+        return {
+            backend: Batch(
+                records=records, metrics=reader.get_metrics_data(), spans=spans, told=told.get(backend, 0)
+            )
+            for backend, reader in self._readers.items()
+        }
+
+    def _record(self, name: str, kind: Kind, value: float, attributes: Attributes) -> None:
+        instrument = self._instruments[name]
+        match kind:
+            case Kind.COUNTER:
+                instrument.add(value, attributes)
+            case Kind.HISTOGRAM:
+                instrument.record(value, attributes)
+            case Kind.GAUGE:
+                instrument.set(value, attributes)
+
+    def _trace(self, signals: Signals, parent: TraceParent | None) -> Context:
+        """Make the spans and answer the context that the records belong to: the tick's trace."""
+        above = _extract(parent)
+        if signals.tick is None:
+            return above if _valid(above) else trace.set_span_in_context(self._unsent(), Context())
+        tick = self._start(signals.tick, above, SpanKind.INTERNAL)
+        context = trace.set_span_in_context(tick, Context())
+        for each in signals.attempts:
+            self._start(each, context, SpanKind.CLIENT).end(_ns(each.ended_at))
+        tick.end(_ns(signals.tick.ended_at))
+        return context
+
+    def _start(self, span: Span, context: Context, kind: SpanKind) -> trace.Span:
+        started = self._tracer.start_span(
+            span.name,
+            context,
+            kind,
+            {**span.attributes, **_measurements(span.measurements)},
+            start_time=_ns(span.started_at),
+        )
+        if span.error:
+            started.set_status(Status(StatusCode.ERROR, span.error))
+        return started
+
+    def _unsent(self) -> NonRecordingSpan:
+        """Answer a span that is never sent: it only ties the records of a tick without parent together."""
+        ids = self._tracers.id_generator
+        flags = TraceFlags(TraceFlags.SAMPLED)
+        return NonRecordingSpan(
+            SpanContext(ids.generate_trace_id(), ids.generate_span_id(), is_remote=False, trace_flags=flags)
+        )
+
+    def _new_id(self) -> str:
+        return trace.format_span_id(self._tracers.id_generator.generate_span_id())
+
+
+class _Spans(SpanProcessor):
+    """Keeps the ended spans until they are taken."""
+
+    def __init__(self) -> None:
+        self._kept: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._kept.append(span)
+
+    def take(self) -> list[ReadableSpan]:
+        kept, self._kept = self._kept, []
+        return kept
+
+
+class _Records(LogRecordProcessor):
+    """Keeps the log records until they are taken."""
+
+    def __init__(self) -> None:
+        self._kept: list[ReadableLogRecord] = []
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        assert log_record.resource is not None, "the logger sets it"  # noqa: S101 - narrows an Optional
+        self._kept.append(
+            ReadableLogRecord(
+                log_record=log_record.log_record,
+                resource=log_record.resource,
+                instrumentation_scope=log_record.instrumentation_scope,
+                limits=log_record.limits,
+            )
+        )
+
+    def take(self) -> list[ReadableLogRecord]:
+        kept, self._kept = self._kept, []
+        return kept
+
+    def shutdown(self) -> None:
+        """Nothing to end: sending is the senders' business."""
+
+    def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 - the interface's
+        return True
+
+
+def _instruments(meter: Meter) -> dict[str, Any]:
+    return {each.name: _instrument(meter, each) for each in catalogue.METRICS}
+
+
+def _instrument(meter: Meter, metric: Metric) -> Counter | Histogram | Gauge:
+    match metric.kind:
+        case Kind.COUNTER:
+            return meter.create_counter(metric.name, metric.unit, metric.meaning)
+        case Kind.GAUGE:
+            return meter.create_gauge(metric.name, metric.unit, metric.meaning)
+        case Kind.HISTOGRAM:
+            return meter.create_histogram(
+                metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
+            )
+
+
+def _availability(result: Availability, context: Context, unique: str) -> LogRecord:
+    return LogRecord(
+        timestamp=_ns(result.at),
+        context=context,
+        severity_number=SeverityNumber.INFO if result.success else SeverityNumber.WARN,
+        body=result.message,
+        event_name="AvailabilityResult",
+        attributes={
+            **result.attributes,
+            **_measurements(result.measurements),
+            "microsoft.availability.id": unique,
+            "microsoft.availability.name": result.name,
+            "microsoft.availability.duration": duration_text(result.duration),
+            "microsoft.availability.success": result.success,
+            "microsoft.availability.runLocation": result.run_location,
+            "microsoft.availability.message": result.message,
+        },
+    )
+
+
+def _event(event: Event, context: Context) -> LogRecord:
+    return LogRecord(
+        timestamp=_ns(event.at),
+        context=context,
+        severity_number=SeverityNumber.INFO,
+        body=event.message,
+        event_name=event.name,
+        attributes={
+            **event.attributes,
+            **_measurements(event.measurements),
+            "microsoft.custom_event.name": event.name,
+        },
+    )
+
+
+def _measurements(values: Mapping[str, float]) -> dict[str, str]:
+    """Answer measurements as the Azure Monitor exporter takes them: JSON text in one attribute."""
+    return {"microsoft.custom_measurements": json.dumps(values, separators=(",", ":"))} if values else {}
+
+
+def _resource(settings: TelemetrySettings) -> Resource:
+    """Answer who sends; what the standard ``OTEL_RESOURCE_ATTRIBUTES`` say goes before our own."""
+    ours = {
+        "service.name": settings.service_name,
+        "service.version": settings.service_version,
+        "service.instance.id": settings.faas_instance,
+        "cloud.provider": "azure",
+        "cloud.platform": "azure.functions",
+        "cloud.region": settings.region,
+        "faas.name": settings.faas_name,
+        "faas.instance": settings.faas_instance,
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.version": sdk_version,
+    }
+    return Resource({key: value for key, value in ours.items() if value}).merge(
+        OTELResourceDetector().detect()
+    )
+
+
+def _extract(parent: TraceParent | None) -> Context:
+    if parent is None:
+        return Context()
+    carrier = {"traceparent": parent.traceparent, "tracestate": parent.tracestate}
+    return TraceContextTextMapPropagator().extract(carrier, Context())
+
+
+def _valid(context: Context) -> bool:
+    return trace.get_current_span(context).get_span_context().is_valid
+
+
+def points(metrics: MetricsData | None) -> int:
+    """Answer how many points, and so rows, metrics have."""
+    if metrics is None:
+        return 0
+    return sum(
+        len(metric.data.data_points)
+        for resource in metrics.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )
+
+
+def duration_text(value: timedelta) -> str:
+    """Answer a duration as availability results want it: ``hh:mm:ss.fffffff``, with days before if any."""
+    seconds, micros = divmod(max(value, timedelta(0)) // _MICROSECOND, 1_000_000)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{f'{days}.' if days else ''}{hour:02}:{minute:02}:{second:02}.{micros:06}0"
+
+
+def _ns(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND * 1000

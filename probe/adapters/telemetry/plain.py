@@ -1,0 +1,36 @@
+"""Telemetry without a backend: printed for ``--debug``, or none at all.
+
+Rules kept here: nothing of OpenTelemetry is imported.
+"""
+
+from probe.adapters.telemetry.console import Console
+from probe.adapters.telemetry.settings import TelemetrySettings
+from probe.adapters.telemetry.signals import signals
+from probe.core.report import TickReport
+from probe.ports import TraceParent
+
+
+class Printer:
+    """Prints each tick's telemetry and sends none: what ``--debug`` does where no backend is set."""
+
+    def __init__(self, settings: TelemetrySettings, console: Console) -> None:
+        self._settings = settings
+        self._console = console
+
+    def emit(self, report: TickReport, parent: TraceParent | None) -> None:  # noqa: ARG002 - the port's
+        """Keep the report's telemetry."""
+        self._console.put(signals(report, self._settings.traces))
+
+    async def flush(self) -> None:
+        """Print it."""
+        self._console.show()
+
+
+class Silent:
+    """Sends nothing: no backend is set."""
+
+    def emit(self, report: TickReport, parent: TraceParent | None) -> None:
+        """Do nothing."""
+
+    async def flush(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,191 @@
+"""The sender: one daemon thread per backend that carries batches away, so that no backend holds up a tick.
+
+Rules kept here: at most one thread per backend and ``KEPT`` batches, the oldest dropped first; a batch is
+sent once, since a second time could double its rows; what is lost is counted, and told when the losing begins
+and when it ends, not each time; nothing here raises, and the end of the process waits for nothing here.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Protocol
+
+from probe.adapters.telemetry import quiet
+
+KEPT = 8
+"""Batches, and so ticks, that wait while a backend is slow."""
+PATIENCE = 10.0
+"""Seconds after which what is left of a batch is given up: a silent backend is waited for once, not once for
+each kind of rows."""
+_POLL = 0.005
+
+_log = logging.getLogger("probe.telemetry")
+
+
+class Sendable(Protocol):
+    """A batch, as far as the sender cares. ``told`` are the lost rows that it reports."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def told(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part[B: Sendable]:
+    """How one kind of rows is sent: how many a batch has, and the call that answers whether they arrived."""
+
+    rows: Callable[[B], int]
+    send: Callable[[B], bool]
+
+
+class Losses:
+    """Counts what did not arrive, and says so when it begins and when it ends."""
+
+    def __init__(self, backend: str) -> None:
+        self.total = 0
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._failing = False
+        self._since = 0
+        self._untold = 0
+
+    def claim(self) -> int:
+        """Answer the rows that the next batch is to report as lost: none while the backend takes nothing."""
+        with self._lock:
+            claimed, self._untold = (0, self._untold) if self._failing else (self._untold, 0)
+        return claimed
+
+    def lose(self, batch: Sendable, rows: int, why: str) -> None:
+        with self._lock:
+            self.total += rows
+            self._since += rows
+            self._untold += rows + batch.told
+            begins, self._failing = not self._failing, True
+        if begins:
+            text = (
+                "Telemetry is being lost: %s did not take %d rows: %s. Said once, until it takes them again."
+            )
+            _log.warning(text, self._backend, rows, why)
+
+    def arrived(self) -> None:
+        with self._lock:
+            ends, self._failing = self._failing, False
+            since, self._since = self._since, 0
+        if ends:
+            _log.warning("Telemetry arrives at %s again; %d rows were lost.", self._backend, since)
+
+
+class Sender[B: Sendable]:
+    """Sends batches to one backend, in order, on its own thread, which is started when first needed."""
+
+    def __init__(self, backend: str, parts: Sequence[Part[B]]) -> None:
+        self.backend = backend
+        self.losses = Losses(backend)
+        self._parts = parts
+        self._waiting: deque[B] = deque()
+        self._waiters: deque[Callable[[], None]] = deque()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._busy = False
+        self._stopped = False
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiting and not self._busy
+
+    def put(self, batch: B) -> None:
+        """Take a batch; quick."""
+        while len(self._waiting) >= KEPT:
+            with contextlib.suppress(IndexError):  # the thread took it meanwhile
+                oldest = self._waiting.popleft()
+                self.losses.lose(oldest, oldest.rows, "it is too slow, and newer rows went before")
+        self._waiting.append(batch)
+
+    async def flush(self) -> None:
+        """Send what waits; returns when all of it was tried. Cancel it to wait no longer."""
+        if self.idle:
+            return
+        loop = asyncio.get_running_loop()
+        tried = asyncio.Event()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(tried.set)
+
+        self._waiters.append(tell)
+        self.start()
+        try:
+            await tried.wait()
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(tell)
+
+    def start(self) -> None:
+        """Have what waits sent, without waiting for it."""
+        if self._thread is None:
+            name = f"{quiet.PREFIX}{self.backend}"
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
+        if self._wake.empty():
+            self._wake.put(None)
+
+    def drain(self, deadline: float) -> bool:
+        """Block until what waits was tried or the monotonic deadline is over; answers whether it was tried.
+
+        Takes no lock, so that a signal handler may call it whatever it interrupted.
+        """
+        while not self.idle and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        return self.idle
+
+    def stop(self) -> None:
+        """End the thread after the batch that it is at."""
+        self._stopped = True
+        self._wake.put(None)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.get()
+            if self._stopped:
+                return
+            self._busy = True
+            while self._waiting:
+                with contextlib.suppress(IndexError):  # put dropped it meanwhile
+                    self._send(self._waiting.popleft())
+            self._busy = False
+            while self._waiters:
+                with contextlib.suppress(IndexError):
+                    self._waiters.popleft()()
+
+    def _send(self, batch: B) -> None:
+        given_up = time.monotonic() + PATIENCE
+        missing, why = 0, ""
+        for part in self._parts:
+            rows = part.rows(batch)
+            if not rows:
+                continue
+            reason = _try(part, batch) if time.monotonic() < given_up else "it did not answer in time"
+            if reason is not None:
+                missing, why = missing + rows, reason
+        if missing:
+            self.losses.lose(batch, missing, why)
+        else:
+            self.losses.arrived()
+
+
+def _try[B: Sendable](part: Part[B], batch: B) -> str | None:
+    """Send a part; answers why it did not arrive, or ``None`` when it did."""
+    quiet.said()
+    try:
+        arrived = part.send(batch)
+    except Exception as exc:  # noqa: BLE001 - whatever an exporter raises is a loss and no more
+        return f"{type(exc).__name__}: {exc}"
+    return None if arrived else quiet.said() or "it gave no reason"

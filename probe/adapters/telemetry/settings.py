@@ -1,0 +1,110 @@
+"""What telemetry is told: where to send, how much, and as whom; and what is wrong with it.
+
+Rules kept here: nothing of OpenTelemetry or Azure is imported, so that settings can be checked for nothing;
+a secret or an instrumentation key never stands in a message.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+_AUTHENTICATION = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
+_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""As strict as the exporter is, so that it has nothing left to refuse."""
+_COPY = "copy it whole from the Application Insights resource's overview"
+
+
+class Traces(StrEnum):
+    """Which attempts become spans (setting ``PROBE_TRACES``)."""
+
+    OFF = "off"
+    FAILURES = "failures"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """Where telemetry goes. With no connection string, no ``otlp`` and no ``debug``: nowhere.
+
+    ``otlp`` says that an OTLP endpoint is set; which one, its headers, its timeout and its compression the
+    exporter reads from the standard ``OTEL_EXPORTER_OTLP_*`` variables. ``flush_seconds`` is what a tick may
+    lose by flushing (setting ``PROBE_FLUSH``). ``debug`` prints what is sent, or would be, to stderr.
+    ``on_sigterm`` drains what is buffered when the process is told to end.
+    """
+
+    connection_string: str | None = None
+    authentication_string: str | None = None
+    otlp: bool = False
+    traces: Traces = Traces.FAILURES
+    flush_seconds: float = 2.0
+    vantage: str = "local"
+    region: str | None = None
+    service_name: str = "probe"
+    service_version: str = "0"
+    faas_name: str | None = None
+    faas_instance: str | None = None
+    debug: bool = False
+    on_sigterm: bool = True
+
+    @property
+    def exports(self) -> bool:
+        return bool(self.connection_string) or self.otlp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Send as a managed identity: the system-assigned one when ``client_id`` is ``None``."""
+
+    client_id: str | None = None
+
+
+def identity(settings: TelemetrySettings) -> Identity | None:
+    """Answer as whom to send, for settings without problems; ``None``: the instrumentation key will do."""
+    if not settings.authentication_string:
+        return None
+    return Identity(client_id=_pairs(settings.authentication_string).get("clientid"))
+
+
+def problems(settings: TelemetrySettings) -> tuple[str, ...]:
+    """Answer a line for each thing that is wrong, with its remedy."""
+    found = [*_authentication(settings), *_connection(settings)]
+    if settings.flush_seconds <= 0:
+        found.append(
+            f"PROBE_FLUSH is {settings.flush_seconds:g}: give the seconds that a flush may take, above 0"
+        )
+    return tuple(found)
+
+
+def _authentication(settings: TelemetrySettings) -> list[str]:
+    if not settings.authentication_string:
+        return []
+    pairs = _pairs(settings.authentication_string)
+    if pairs.get("authorization", "").lower() == "aad" and set(pairs) <= {"authorization", "clientid"}:
+        return []
+    return [f"{_AUTHENTICATION} is not of the form 'Authorization=AAD' or 'ClientId=ID;Authorization=AAD'"]
+
+
+def _connection(settings: TelemetrySettings) -> list[str]:
+    if not settings.connection_string:
+        return []
+    if any(each.count("=") != 1 for each in settings.connection_string.split(";")):
+        return [f"{_CONNECTION} is not NAME=VALUE pairs with a ';' between them (none at the end): {_COPY}"]
+    pairs = _pairs(settings.connection_string)
+    found = []
+    if not _KEY.fullmatch(pairs.get("instrumentationkey", "")):
+        found.append(f"{_CONNECTION} holds no valid InstrumentationKey: {_COPY}")
+    endpoint = pairs.get("ingestionendpoint", "https://")
+    if not endpoint.startswith(("https://", "http://")):
+        found.append(f"{_CONNECTION} holds an IngestionEndpoint that is no http or https URL: {_COPY}")
+    elif settings.authentication_string and endpoint.startswith("http://"):
+        found.append(
+            f"{_CONNECTION} has an http IngestionEndpoint while {_AUTHENTICATION} asks for Entra: a token is "
+            f"never sent in the clear; use an https endpoint or remove {_AUTHENTICATION}"
+        )
+    return found
+
+
+def _pairs(text: str) -> dict[str, str]:
+    parts = (each.partition("=") for each in text.split(";") if each.strip())
+    return {key.strip().lower(): value.strip() for key, _, value in parts}

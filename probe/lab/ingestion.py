@@ -1,0 +1,189 @@
+"""A telemetry backend on loopback: takes what the real exporters send, and fails in the ways that real ones do.
+
+Rules kept here: it keeps what it took as it arrived (Azure Monitor envelopes parsed, OTLP bodies as bytes);
+its address stays the same while its mode changes; stopping it ends its threads.
+"""
+
+import gzip
+import json
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+KEY = "00000000-0000-4000-8000-000000000001"
+"""An instrumentation key that belongs to nobody."""
+TRACK = "/v2.1/track"
+
+
+class Mode(StrEnum):
+    """What the backend does with a request."""
+
+    OK = "ok"
+    SILENT = "silent"
+    """Takes the request and never answers."""
+    SLOW = "slow"
+    """Answers well, but only after ``Ingestion.delay`` seconds."""
+    BAD_REQUEST = "400"
+    UNAUTHORIZED = "401"
+    FORBIDDEN = "403"
+    THROTTLED = "429"
+    ERROR = "500"
+    UNAVAILABLE = "503"
+    PARTIAL = "206"
+    """Takes all but the first item."""
+    GARBAGE = "garbage"
+    """Answers 200 with a body that is no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request: its headers with names in lower case, its body decompressed."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Ingestion:
+    """The backend; use it as a context manager. ``requests`` has all requests, whatever was answered."""
+
+    def __init__(self, *, mode: Mode = Mode.OK, delay: float = 3.0, tls: ssl.SSLContext | None = None) -> None:
+        self.mode = mode
+        self.delay = delay
+        self.requests: list[Request] = []
+        self.leaving = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.ingestion = self
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="lab-ingestion", daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        host = "localhost" if self._scheme == "https" else "127.0.0.1"
+        return f"{self._scheme}://{host}:{self._server.server_address[1]}"
+
+    @property
+    def connection_string(self) -> str:
+        return connection_string(self.url)
+
+    @property
+    def envelopes(self) -> list[dict[str, Any]]:
+        """Answer the Azure Monitor envelopes that were taken, in the order they came."""
+        bodies = [each.body for each in self.requests if each.path == TRACK]
+        return [envelope for body in bodies for envelope in json.loads(body)]
+
+    def bodies(self, path: str) -> list[bytes]:
+        """Answer the bodies that came to a path, for example ``/v1/logs``."""
+        return [each.body for each in self.requests if each.path == path]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leaving.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    ingestion: Ingestion
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that left: leaving is what the silent and the slow mode are tested for."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        ingestion = self.server.ingestion
+        ingestion.requests.append(Request(path=self.path, headers=headers, body=body))
+        self._answer(ingestion, body)
+
+    def _answer(self, ingestion: Ingestion, body: bytes) -> None:
+        items = len(json.loads(body)) if self.path == TRACK else 0
+        match ingestion.mode:
+            case Mode.SILENT:
+                ingestion.leaving.wait()
+                self.close_connection = True
+            case Mode.SLOW:
+                ingestion.leaving.wait(ingestion.delay)
+                self._say(HTTPStatus.OK, _track(items, []))
+            case Mode.OK:
+                self._say(HTTPStatus.OK, _track(items, []))
+            case Mode.GARBAGE:
+                self._say(HTTPStatus.OK, b"<html>no")
+            case Mode.PARTIAL:
+                error = {"index": 0, "statusCode": 400, "message": "not this one"}
+                self._say(HTTPStatus.PARTIAL_CONTENT, _track(items, [error]))
+            case status:
+                error = {"index": 0, "statusCode": int(status), "message": "no"}
+                self._say(HTTPStatus(int(status)), _track(items, [error] * items))
+
+    def _say(self, status: HTTPStatus, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.path == TRACK else b"")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Print nothing."""
+
+
+def _track(items: int, errors: list[dict[str, Any]]) -> bytes:
+    accepted = items - len(errors)
+    return json.dumps({"itemsReceived": items, "itemsAccepted": accepted, "errors": errors}).encode()
+
+
+class BlackHole:
+    """An address where connecting never ends: its backlog is full and nobody accepts."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self._fillers: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(self._listener.getsockname())
+            self._fillers.append(filler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (*self._fillers, self._listener):
+            each.close()
+
+
+def connection_string(url: str) -> str:
+    """Answer an Application Insights connection string for an ingestion endpoint."""
+    return f"InstrumentationKey={KEY};IngestionEndpoint={url}"
+
+
+def refusing_url() -> str:
+    """Answer an address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
