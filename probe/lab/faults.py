@@ -81,7 +81,7 @@ KINDS: Mapping[Kind, KindSpec] = {
     Kind.STATUS: KindSpec(
         summary="answers `code` with Azure's error document (`error` overrides its error code)",
         options=("code", "error"),
-        key="5",
+        key="e",
     ),
     Kind.CORRUPT: KindSpec(summary="flips a byte of the body, same length", key="c"),
     Kind.STALE: KindSpec(
