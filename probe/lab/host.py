@@ -62,7 +62,7 @@ from probe.lab.host_worker import (
 
 ADDRESS: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 7071
-GRACE: Final = 0.8
+GRACE: Final = 0.5
 """Seconds that running invocations have to end when the host leaves."""
 KEPT_INVOCATIONS: Final = 1000
 _TRACE_PARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
@@ -229,6 +229,8 @@ class Host:
     ) -> Invocation:
         """Run a timer function now, as if for `scheduled_at`, after its running one. Raises: HostError."""
         self._find(name, self._of(Trigger.TIMER), "timer function")
+        if self._leaving:
+            raise HostError(f"{name!r} cannot be fired: its host is leaving")
         return await self._timers[name].fire(scheduled_at, past_due=past_due, trace_parent=trace_parent)
 
     async def _run_timer(self, timed: Function, payload: str, trace_parent: str | None) -> Invocation:

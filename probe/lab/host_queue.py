@@ -258,12 +258,12 @@ class QueueListener:
     async def _delivered(self, queue: QueueClient, message: QueueMessage, delivery: QueueDelivery) -> bool:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine that runs has one
-        self._delivering.add(task)
-        try:
-            async with self._leased(queue, message):
+        async with self._leased(queue, message):
+            self._delivering.add(task)
+            try:
                 return await self._deliver(delivery)
-        finally:
-            self._delivering.discard(task)
+            finally:
+                self._delivering.discard(task)
 
     async def _settle(self, queue: QueueClient, message: QueueMessage, *, succeeded: bool) -> None:
         options = self._service.options

@@ -177,13 +177,13 @@ class Timer[T]:
         self._on_startup = details.get("runOnStartup") is True
         self._monitored = details.get("useMonitor") is not False and self.schedule.monitored(utc_now())
         self._store = store
+        self._stored = store.load(function.name) if self._monitored else None
         self._run = run
         self._running = asyncio.Lock()
 
     async def listen(self) -> None:
         """Fire by the schedule until cancelled."""
-        stored = self._store.load(self.function.name) if self._monitored else None
-        status, past_due = at_start(self.schedule, stored, utc_now())
+        status, past_due = at_start(self.schedule, self._stored, utc_now())
         self._save(status)
         if past_due or self._on_startup:
             status = await self._occur(status, past_due=past_due, scheduled=False)

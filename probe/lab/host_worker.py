@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 from probe.lab.host_config import HostError
 
@@ -27,6 +27,7 @@ LONGEST_LINE: Final = 64 * 2**20
 LEAVE_BOUND: Final = 0.8
 """Seconds that a worker has that was told to leave; it is itself stricter with its app."""
 TERMINATE_BOUND: Final = 0.2
+DRAIN_BOUND: Final = 0.2
 RESTART_PAUSE: Final = 1.0
 KEPT_OUTPUT: Final = 50
 KEPT_LOGS: Final = 1000
@@ -110,20 +111,47 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**base, "FUNCTIONS_WORKER_RUNTIME": "python", **settings}
 
 
-type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """The host's ends of a worker's socket and of its standard output.
+
+    The output is a pipe of our own: asyncio's `wait` for a process also waits for the end of the pipes that
+    asyncio made, which what the app started can hold open.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    output: asyncio.StreamReader
+    output_transport: asyncio.ReadTransport
+
+    @classmethod
+    async def open(cls, connection: socket.socket, pipe: int) -> Self:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=LONGEST_LINE)
+        output = asyncio.StreamReader(limit=LONGEST_LINE)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(pipe, "rb", buffering=0)
+        )
+        return cls(reader=reader, writer=writer, output=output, output_transport=transport)
+
+    async def close(self) -> None:
+        self.output_transport.close()
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
 
 
 class WorkerProcess:
-    """One worker, from start to end; `functions` is what the runtime indexed, `version` is the runtime's."""
+    """One worker, from start to end; `functions` is what the runtime indexed, `version` the runtime's."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, streams: Streams, app: Path, listener: Listener
     ) -> None:
         self._process = process
-        self._reader, self._writer = streams
+        self._streams = streams
         self._app = app
         self._listener = listener
-        self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._read_output())]
+        self._reading = [asyncio.create_task(self._read()), asyncio.create_task(self._read_output())]
+        self._waiting = asyncio.create_task(self._wait())
         self._calls: dict[str, asyncio.Future[Outcome]] = {}
         self._indexed: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._output: deque[str] = deque(maxlen=KEPT_OUTPUT)
@@ -139,9 +167,10 @@ class WorkerProcess:
     async def start(cls, app: Path, settings: Mapping[str, str], listener: Listener) -> Self:
         """Start a worker and have it index `app`, an absolute path. Raises: HostError, with its own words."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            streams = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
-            process = await _spawn(theirs, app, settings)
+        output, printed = os.pipe()
+        with theirs, os.fdopen(printed, "wb") as pipe:
+            streams = await Streams.open(ours, output)
+            process = await _spawn(theirs, pipe, app, settings)
         worker = cls(process, streams, app, listener)
         try:
             await worker._index()
@@ -163,7 +192,7 @@ class WorkerProcess:
         self.functions, self.version = answer["functions"], answer["runtime"]
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        self._writer.write(json.dumps(message).encode() + b"\n")
+        self._streams.writer.write(json.dumps(message).encode() + b"\n")
 
     async def invoke(self, call: Call) -> Outcome:
         """Run one invocation to its end. Raises: WorkerLost."""
@@ -191,11 +220,10 @@ class WorkerProcess:
         finally:
             self._calls.pop(call.id, None)
 
-    async def _receive(self) -> None:
-        with contextlib.suppress(OSError):
-            async for line in self._reader:
-                self._heed(json.loads(line))
+    async def _wait(self) -> None:
+        """Wait for the worker's end, not for its streams', which what it started may hold open."""
         await self._process.wait()
+        await asyncio.wait(self._reading, timeout=DRAIN_BOUND)
         self.ended.set()
         lost = WorkerLost(self.epitaph())
         for call in self._calls.values():
@@ -203,6 +231,11 @@ class WorkerProcess:
                 call.set_exception(lost)
         if not self._indexed.done():
             self._indexed.set_exception(lost)
+
+    async def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            async for line in self._streams.reader:
+                self._heed(json.loads(line))
 
     def _heed(self, message: dict[str, Any]) -> None:
         kind = message.pop("type")
@@ -217,8 +250,7 @@ class WorkerProcess:
 
     async def _read_output(self) -> None:
         """Pass on what the app prints, outside of any invocation, as Azure's host does."""
-        assert self._process.stdout is not None  # noqa: S101  # asked for as a pipe
-        async for line in self._process.stdout:
+        async for line in self._streams.output:
             text = line.decode(errors="replace").rstrip()
             self._output.append(text)
             self._listener(
@@ -240,7 +272,7 @@ class WorkerProcess:
 
     async def stop(self) -> None:
         """Tell the worker to leave, and end it where it does not."""
-        self._writer.close()
+        self._streams.writer.close()
         if not await self._left_within(LEAVE_BOUND):
             self._signal(signal.SIGTERM)
             await self._left_within(TERMINATE_BOUND)
@@ -257,29 +289,25 @@ class WorkerProcess:
             os.killpg(self._process.pid, number)
 
     async def _finish(self) -> None:
-        await self._process.wait()
-        await asyncio.wait(self._tasks, timeout=TERMINATE_BOUND)
-        for task in self._tasks:
+        await self._waiting
+        for task in self._reading:
             task.cancel()
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await self._streams.close()
 
 
 async def _spawn(
-    connection: socket.socket, app: Path, settings: Mapping[str, str]
+    connection: socket.socket, output: IO[bytes], app: Path, settings: Mapping[str, str]
 ) -> asyncio.subprocess.Process:
     arguments = (str(connection.fileno()), str(os.getpid()), str(app))
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "probe.lab.worker", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=output,
         stderr=asyncio.subprocess.STDOUT,
         pass_fds=[connection.fileno()],
         cwd=PACKAGE_ROOT,
         env=environment(settings),
         start_new_session=True,
-        limit=LONGEST_LINE,
     )
 
 

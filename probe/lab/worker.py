@@ -298,6 +298,7 @@ def enable_logging(worker: Worker) -> None:
 
 
 async def serve(descriptor: int) -> None:
+    os.set_inheritable(descriptor, False)  # noqa: FBT003  # the only way to say it
     worker = Worker(socket.socket(fileno=descriptor))
     enable_logging(worker)
     await worker.serve()

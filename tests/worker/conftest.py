@@ -59,12 +59,12 @@ class Stage:
         await until(lambda: len(self.seen(what)) >= count, f"{count} of {what}")
         return self.seen(what)
 
-    def app_with_timeout(self, span: str) -> Path:
-        """Copy the sample app, with another functionTimeout."""
+    def app_with(self, **host_json: Any) -> Path:
+        """Copy the sample app, with another host.json."""
         copied = self.folder / "app"
         shutil.copytree(self.app, copied)
         told = json.loads((copied / "host.json").read_text())
-        (copied / "host.json").write_text(json.dumps({**told, "functionTimeout": span}))
+        (copied / "host.json").write_text(json.dumps({**told, **host_json}))
         return copied
 
     async def until_told(self, text: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from probe.lab.host_config import HostError
+
 ROOT = Path(__file__).parents[2]
 LEAVING = 3.0
 
@@ -39,7 +41,9 @@ async def started(stage, host):
 @pytest.mark.parametrize("hang", HANGING)
 async def test_a_function_past_its_timeout_fails_and_its_worker_is_replaced(stage, hang):
     stage.order(**hang)
-    async with stage.host("tick", schedules=False, app=stage.app_with_timeout("00:00:00.500")) as host:
+    async with stage.host(
+        "tick", schedules=False, app=stage.app_with(functionTimeout="00:00:00.500")
+    ) as host:
         before = await host.worker_pid()
         failed = await host.fire("tick")
         stage.order()
@@ -67,7 +71,7 @@ async def test_a_host_leaves_in_time_while_an_invocation_hangs(stage, hang):
 
 
 async def test_a_running_invocation_gets_a_short_grace(stage):
-    stage.order(say="under way", sleep=0.3)
+    stage.order(say="under way", sleep=0.2)
     async with stage.host("tick", schedules=False) as host:
         firing = await started(stage, host)
 
@@ -131,6 +135,29 @@ async def test_nothing_is_left_when_the_host_is_killed(stage, order):
         await served.process.wait()
 
         await stage.until(lambda: not alive(served.worker), "the worker's end")
+
+
+@pytest.mark.parametrize("ending", [{"sleep": 60}, {"exit_once": True}], ids=["it hangs", "it crashes"])
+async def test_what_an_app_started_does_not_outlive_its_worker(stage, ending):
+    """Though it has the worker's output and sockets open, which look like the worker's own."""
+    stage.order(spawn="60", **ending)
+    async with stage.host("tick", schedules=False) as host:
+        firing = asyncio.create_task(host.fire("tick"))
+        started = int((await stage.until_told("spawned")).split()[-1])
+        assert alive(started)
+        if "exit_once" in ending:
+            assert "exited with code 3" in (await firing).failure.message
+    firing.cancel()
+
+    await stage.until(lambda: not alive(started), "the end of what the app started")
+
+
+async def test_a_host_that_has_left_fires_nothing(stage):
+    async with stage.host("tick", schedules=False) as host:
+        pass
+
+    with pytest.raises(HostError, match="its host is leaving"):
+        await host.fire("tick")
 
 
 async def test_a_worker_that_is_killed_is_replaced(stage):

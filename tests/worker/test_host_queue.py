@@ -121,6 +121,25 @@ async def test_a_lease_is_renewed_while_its_function_runs(queue_stage):
     assert await remaining(queue_stage) == 0
 
 
+async def test_a_batch_size_of_one_runs_one_message_at_a_time(queue_stage):
+    app = queue_stage.app_with(extensions={"queues": {"batchSize": 1, "maxPollingInterval": 200}})
+    await put(queue_stage, {"sleep": 0.4}, {"sleep": 0.4})
+    async with queue_stage.host("shard", app=app):
+        first, second = await queue_stage.until_seen("shard", 2)
+
+    assert second["at"] - first["at"] >= 0.4
+
+
+async def test_a_message_that_failed_comes_back_after_the_visibility_timeout(queue_stage):
+    queues = {"visibilityTimeout": "00:00:01", "maxPollingInterval": 100}
+    await put(queue_stage, {"fail": "always"})
+    async with queue_stage.host("shard", app=queue_stage.app_with(extensions={"queues": queues})):
+        first, second = await queue_stage.until_seen("shard", 2)
+
+    assert (first["count"], second["count"]) == (1, 2)
+    assert 0.9 < second["at"] - first["at"] < 3
+
+
 async def test_a_storage_service_that_is_away_is_told_once(stage):
     async with stage.host("tick", "shard", schedules=False) as host:
         await stage.until_told("The queue of 'shard' cannot be read")

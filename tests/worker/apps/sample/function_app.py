@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import subprocess
 import time
 import typing
 import uuid
@@ -42,6 +43,8 @@ async def obey(told: dict[str, typing.Any]) -> None:
         await meet(told["meet"], told["say"])
     if "stubborn" in told:
         await stubborn(told["stubborn"])
+    if "spawn" in told:
+        logger.info("spawned %s", spawned(told["spawn"]))
     if "sleep" in told:
         await asyncio.sleep(told["sleep"])
     if "block" in told:
@@ -51,6 +54,12 @@ async def obey(told: dict[str, typing.Any]) -> None:
     if told.get("exit_once") and not (mark := Path(os.environ["SEEN"]) / "exited").exists():
         mark.touch()
         os._exit(3)
+
+
+def spawned(seconds: str) -> int:
+    """Start a process that inherits whatever it can, as a careless app may, and leave it."""
+    command = ["sleep", seconds]
+    return subprocess.Popen(command, close_fds=False).pid  # noqa: S603  # a test's own command
 
 
 async def meet(count: int, name: str) -> None:
@@ -103,7 +112,7 @@ async def tick(
 async def shard(message: func.QueueMessage) -> None:
     told = json.loads(message.get_body())
     count = message.dequeue_count
-    seen("shard", {"told": told, "count": count, "inserted": str(message.insertion_time), "id": message.id})
+    seen("shard", {"told": told, "count": count, "at": time.time(), "id": message.id})
     await obey(told)
 
 
