@@ -4,16 +4,19 @@ Rules kept here: every input gets a verdict; "is it us?" is asked before an endp
 never outvoted by a later good reading; else the last reading decides, since it is the youngest.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from probe.core.reading import Fault, Read, Reading, fault_of
+from probe.core.reading import PATH_ERRORS, Fault, Read, Reading, fault_of
 from probe.core.replication import Ledger, Replication
 from probe.core.target import Location, Policy
 
 _DENIED = ("401", "403")
+_QUERY = re.compile(r"""\?[^\s?'"<>()]*=[^\s'"<>()]*""")
+"""A URL's query in a sentence: a signature may be in it, and reasons go everywhere."""
 
 
 class EndpointVerdict(StrEnum):
@@ -92,9 +95,10 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _is_it_us(evidence: Evidence) -> bool:
+    """Answer if nothing at all was heard from outside; a server's 503 is an answer: we have a network."""
     sides = [evidence.primary, evidence.secondary] if evidence.geo else [evidence.primary]
     return not evidence.store_reachable and all(
-        side and all(each.fault is Fault.PATH for each in side) for side in sides
+        side and all(each.error_type in PATH_ERRORS for each in side) for side in sides
     )
 
 
@@ -123,7 +127,7 @@ def _endpoint(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
     last = side[-1]
     if last.error_type:
         return EndpointJudgement(verdict=_of_failure(last.error_type), reason=_failure(last), reading=last)
-    return _served(side, last, policy)
+    return _served(side, policy)
 
 
 def _is_corrupt(reading: Reading) -> bool:
@@ -140,21 +144,23 @@ def _of_failure(error_type: str) -> EndpointVerdict:
             return EndpointVerdict.DENIED if error_type in _DENIED else EndpointVerdict.INCONCLUSIVE
 
 
-def _served(side: Sequence[Reading], last: Reading, policy: Policy) -> EndpointJudgement:
+def _served(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
+    """Judge a location that serves. The reading is the first good one, whose connection was fresh."""
     failures = [each for each in side if each.error_type]
     slowest = max(side, key=lambda each: each.duration)
+    reading = next(each for each in side if each.ok)
     if failures:
         verdict = EndpointVerdict.DEGRADED
         reason = (
             f"{len(failures)} of {len(side)} attempts failed, the last of them with {_failure(failures[-1])}"
         )
     elif slowest.duration > policy.slow_after:
-        verdict = EndpointVerdict.DEGRADED
+        verdict, reading = EndpointVerdict.DEGRADED, slowest
         reason = f"slow: {_s(slowest.duration)}, more than {_s(policy.slow_after)}"
     else:
         verdict = EndpointVerdict.HEALTHY
         reason = f"{len(side)} of {len(side)} attempts served, the slowest in {_s(slowest.duration)}"
-    return EndpointJudgement(verdict=verdict, reason=reason, reading=last)
+    return EndpointJudgement(verdict=verdict, reason=reason, reading=reading)
 
 
 def _secondary(evidence: Evidence, primary: EndpointJudgement) -> EndpointJudgement:
@@ -215,20 +221,31 @@ def _target(evidence: Evidence, primary: EndpointJudgement) -> TargetJudgement:
 
 def _unserved(lost: Sequence[Read], total: int) -> TargetJudgement:
     attempts = [each for read in lost for each in read.attempts]
-    if attempts and all(each.fault is Fault.OURS for each in attempts):
+    if not attempts:
+        return TargetJudgement(
+            verdict=TargetVerdict.INCONCLUSIVE, reason="a read was cut off before its first attempt"
+        )
+    if all(each.fault is Fault.OURS for each in attempts):
         reason = f"every attempt was refused for a cause of ours, not an outage: {_failure(attempts[-1])}"
         return TargetJudgement(verdict=TargetVerdict.INCONCLUSIVE, reason=reason)
-    last = {each.location: each for each in lost[-1].attempts}
+    last = {each.location: each for each in attempts}
     why = "; ".join(f"{location}: {_failure(each)}" for location, each in last.items())
-    reason = f"{len(lost)} of {total} reads were served by neither location; {why or 'no attempt was made'}"
+    reason = f"{len(lost)} of {total} reads were served by neither location; {why}"
     return TargetJudgement(verdict=TargetVerdict.UNAVAILABLE, reason=reason)
 
 
 def _failure(reading: Reading) -> str:
     code = f" {reading.service_error}" if reading.service_error else ""
-    detail = f" ({reading.detail})" if reading.detail else ""
+    detail = f" ({_QUERY.sub('', reading.detail)})" if reading.detail else ""
     return f"{reading.error_type}{code}{detail} after {_s(reading.duration)}"
 
 
 def _s(value: timedelta) -> str:
-    return f"{value.total_seconds():.3g} s"
+    seconds = value.total_seconds()
+    return (
+        f"{seconds * 1000:.0f} ms"
+        if seconds < 1
+        else f"{seconds:.3g} s"
+        if seconds < 100
+        else f"{seconds:.0f} s"
+    )  # noqa: PLR2004

@@ -53,9 +53,11 @@ def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], 
         pytest.param("w2 s2 w1", 0, "an older write arriving late is covered already", id="late-write"),
         pytest.param("s5 w1", 0, "the secondary shows a later canary of this writer", id="state-was-lost"),
         pytest.param("w1 W2 S2", 0, "another vantage's later canary covers ours", id="two-vantages"),
-        pytest.param("W9 w1 S9", 90, "its earlier canary does not, whatever its number", id="two-behind-by-time"),
+        pytest.param(
+            "W9 w1 S9", 90, "its earlier one does not, whatever its number", id="two-behind-by-time"
+        ),
     ],
-)  # fmt: skip
+)
 def test_lag_is_the_age_of_the_oldest_write_not_shown(tape, lag, why):
     ledger, _, _ = play(tape)
 
