@@ -138,11 +138,11 @@ def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
     from probe.adapters.endpoint import Endpoints  # noqa: PLC0415
     from probe.adapters.storage import CanaryWriter, read_body  # noqa: PLC0415
 
-    tokens = Tokens()
+    tokens = Tokens(clock=utc_now)
     body = read_body(found.canary_file) if found.canary_file else read_body()
     writer = CanaryWriter(body=body, writer=found.vantage, tokens=tokens, clock=utc_now)
     world = World(
-        endpoints=Endpoints(found.connections, tokens=tokens, write=writer.write, clock=utc_now),
+        endpoints=Endpoints(connections=found.connections, tokens=tokens, write=writer.write, clock=utc_now),
         store=_store(found.state, found.vantage, tokens),
         telemetry=_telemetry(found, environment, debug=debug),
         clock=utc_now,
@@ -153,11 +153,11 @@ def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
 
 
 def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:
-    from probe.adapters import state  # noqa: PLC0415
+    from probe.adapters import state, state_blob  # noqa: PLC0415 - cold start
 
     if found.connection:
-        return state.BlobStateStore(
-            found.connection, container=found.container, prefix=vantage, tokens=tokens
+        return state_blob.BlobStateStore(
+            connection=found.connection, container=found.container, prefix=vantage, tokens=tokens
         )
     return state.FileStateStore(found.path) if found.path else state.MemoryStateStore()
 
