@@ -1,0 +1,315 @@
+"""Owns every use of azure-storage-blob: clients, credentials, conditions, and what the SDK's errors mean.
+
+Rules kept here: SDK types come in and ours go out, through the one table ``MEANINGS``; a client goes to one
+host, follows no redirect, and lives for one call, under one deadline, so that no connection outlives its
+tick; a PUT is never repeated, by the SDK or by aiohttp under it; no message carries a query, where a
+signature is.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType
+from azure.core import MatchConditions
+from azure.core import exceptions as azure
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.storage.blob import ContentSettings
+from azure.storage.blob.aio import BlobClient, BlobServiceClient, LinearRetry
+
+from probe.adapters import failures
+from probe.adapters.authorization import TokenError
+from probe.adapters.failures import RAISED, Where, plain
+from probe.adapters.phases import Stopwatch, timing, tls_context, trace_config
+from probe.adapters.resolver import ThreadPerLookup
+from probe.core.connection import Connection, Entra, Sas, SharedKey
+from probe.core.reading import Fault, error_of_status, fault_of
+
+CONTAINER_MISSING = "ContainerNotFound"
+MISSING = frozenset({CONTAINER_MISSING, "BlobNotFound"})
+"""The service's codes for what is not there; a 404 with another code came from somebody else."""
+CHANGED = MISSING | {"ConditionNotMet", "BlobAlreadyExists"}
+"""The service's codes for a conditional PUT that lost to somebody else's PUT or delete."""
+_CONNECT_TIMEOUT = timedelta(seconds=2)
+
+
+class Credentials(Protocol):
+    """Where tokens come from; they are kept there."""
+
+    async def get(self, entra: Entra) -> str:
+        """Answer a token, and keep it. Raises ``TokenError``; bounded in time."""
+        ...
+
+    def credential(self, entra: Entra) -> AsyncTokenCredential:
+        """Answer a credential that hands out what is kept, and raises ``ClientAuthenticationError``."""
+        ...
+
+
+class Meaning(Enum):
+    """Where an SDK exception says what happened."""
+
+    STATUS = auto()
+    """In the status of the response that it carries."""
+    CAUSE = auto()
+    """In the transport's exception under it."""
+
+
+MEANINGS: dict[type[Exception], tuple[Meaning, str]] = {
+    # What the service answered; the second is the error.type where the exception carries no response.
+    azure.HttpResponseError: (Meaning.STATUS, "protocol"),
+    azure.ClientAuthenticationError: (Meaning.STATUS, "401"),
+    azure.ResourceExistsError: (Meaning.STATUS, "409"),
+    azure.ResourceNotFoundError: (Meaning.STATUS, "404"),
+    azure.ResourceModifiedError: (Meaning.STATUS, "412"),
+    azure.ResourceNotModifiedError: (Meaning.STATUS, "protocol"),
+    azure.ODataV4Error: (Meaning.STATUS, "protocol"),
+    azure.TooManyRedirectsError: (Meaning.STATUS, "protocol"),
+    azure.DecodeError: (Meaning.STATUS, "protocol"),
+    azure.IncompleteReadError: (Meaning.CAUSE, "truncated"),
+    azure.DeserializationError: (Meaning.CAUSE, "protocol"),
+    # What happened on the way; the second is the error.type where nothing is under the exception.
+    azure.AzureError: (Meaning.CAUSE, "protocol"),
+    azure.ServiceRequestError: (Meaning.CAUSE, "refused"),
+    azure.ServiceRequestTimeoutError: (Meaning.CAUSE, "connect_timeout"),
+    azure.ServiceResponseError: (Meaning.CAUSE, "protocol"),
+    azure.ServiceResponseTimeoutError: (Meaning.CAUSE, "timeout"),
+    azure.StreamConsumedError: (Meaning.CAUSE, "protocol"),
+    azure.StreamClosedError: (Meaning.CAUSE, "protocol"),
+    azure.ResponseNotReadError: (Meaning.CAUSE, "protocol"),
+    # A request of ours that cannot even be put into words.
+    azure.SerializationError: (Meaning.CAUSE, "400"),
+}
+"""Every exception of azure.core, and where its ``error.type`` is found; a subclass is as its base."""
+
+ERRORS: tuple[type[BaseException], ...] = (
+    azure.AzureError,
+    azure.DeserializationError,
+    azure.SerializationError,
+    *RAISED,
+)
+"""What a call of the SDK raises when storage, or the way to it, fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What a failed call showed, free of secrets; ``remedy`` says what to do about it."""
+
+    error_type: str
+    detail: str
+    remedy: str
+    status_code: int | None = None
+    service_error: str | None = None
+    request_id: str | None = None
+
+
+def failure_of(error: BaseException, where: Where) -> Failure:
+    """Answer what an exception of the SDK, or of the transport under it, means.
+
+    Raises ``ProbeError`` where it says something of this machine, as the transport's own table does.
+    """
+    meaning, otherwise = next(
+        (MEANINGS[each] for each in type(error).__mro__ if each in MEANINGS), (Meaning.CAUSE, "protocol")
+    )
+    cause = _transport_error(error)
+    if meaning is Meaning.CAUSE and cause is not None:
+        under = failures.failure_of(cause, where)
+        return _failure(error, under.error_type, under.detail)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    error_type = (error_of_status(status) if status else None) or otherwise
+    return _failure(error, error_type, f"{where.address}: {_said(error)}")
+
+
+def _transport_error(error: BaseException) -> BaseException | None:
+    """Answer the transport's exception under one of the SDK's, or the exception itself where it is one."""
+    seen: BaseException | None = error
+    while seen is not None and (isinstance(seen, _DroppedError) or not isinstance(seen, RAISED)):
+        seen = getattr(seen, "inner_exception", None) or seen.__cause__
+    return seen
+
+
+def _failure(error: BaseException, error_type: str, said: str) -> Failure:
+    response = getattr(error, "response", None)
+    headers: Mapping[str, str] = getattr(response, "headers", None) or {}
+    notes = getattr(error, "__notes__", ())
+    return Failure(
+        error_type=error_type,
+        detail=plain(": ".join((*notes, said))),
+        remedy=_remedy(error_type),
+        status_code=getattr(response, "status_code", None),
+        service_error=service_error(error),
+        request_id=headers.get("x-ms-request-id"),
+    )
+
+
+def service_error(error: BaseException) -> str | None:
+    """Answer the service's own code for a failure."""
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
+    code = headers.get("x-ms-error-code") or getattr(error, "error_code", None)
+    return str(getattr(code, "value", code)) if code else None
+
+
+def _said(error: BaseException) -> str:
+    """Answer the first line of what the service said, without queries; the rest repeats ids."""
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return re.sub(r"\?[^\s'\">)]+", "?...", first)
+
+
+def _remedy(error_type: str) -> str:
+    match fault_of(error_type):
+        case Fault.PATH:
+            return "the next tick tries again; if it stays so, check the endpoint and the network between"
+        case Fault.OURS:
+            return (
+                "check the key or SAS, or that the identity is Storage Blob Data Contributor on the container"
+            )
+        case Fault.CONTENT:
+            return "check the endpoint and the name of the container"
+
+
+def where(url: str, watch: Stopwatch) -> Where:
+    """Answer where a call to a URL is, for what its failure is told as."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Where(address=f"{parts.hostname}:{port}", phase=watch.phase, reused=watch.reused)
+
+
+async def ready(connection: Connection, tokens: Credentials) -> None:
+    """Have the token at hand before a call is timed: a slow identity is not a slow endpoint.
+
+    Raises ``ClientAuthenticationError``, as the call itself would.
+    """
+    match connection.authorization:
+        case Entra() as entra:
+            try:
+                await tokens.get(entra)
+            except TokenError as error:
+                raise azure.ClientAuthenticationError(f"no token: {error}") from error
+        case _:
+            return
+
+
+def _credential(
+    connection: Connection, tokens: Credentials
+) -> AzureNamedKeyCredential | AzureSasCredential | AsyncTokenCredential:
+    match connection.authorization:
+        case SharedKey(account=account, key=key):
+            return AzureNamedKeyCredential(account, key)
+        case Sas(token=token):
+            return AzureSasCredential(token)
+        case Entra() as entra:
+            return tokens.credential(entra)
+
+
+class _DroppedError(aiohttp.ClientConnectionError):
+    """Carries, as its cause, what aiohttp would answer with a second request."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a PUT whose connection was dropped: the first may well have arrived."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _DroppedError from error
+
+
+class _Transport(AioHttpTransport):  # type: ignore[misc] # azure-core exports it untyped
+    """The SDK's transport over a session that goes the way of the measured attempts, timed like them."""
+
+    def __init__(self, watch: Stopwatch, *, bound: timedelta, connect_timeout: timedelta) -> None:
+        super().__init__(
+            session=_session(),
+            connection_timeout=connect_timeout.total_seconds(),
+            read_timeout=bound.total_seconds(),
+        )
+        self._watch = watch
+
+    async def send(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as its base has it
+        return await super().send(request, trace_request_ctx=self._watch, **options)
+
+
+def _session() -> aiohttp.ClientSession:
+    """Answer a session with no proxies, cookies, cached names or repetition."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=ThreadPerLookup(), use_dns_cache=False, ssl=tls_context()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trace_configs=[trace_config()],
+        middlewares=[_once],
+    )
+
+
+@asynccontextmanager
+async def opened(  # noqa: PLR0913 - a client's parts
+    connection: Connection,
+    tokens: Credentials,
+    *,
+    watch: Stopwatch,
+    bound: timedelta,
+    connect_timeout: timedelta = _CONNECT_TIMEOUT,
+    retries: int = 0,
+) -> AsyncIterator[BlobServiceClient]:
+    """Open a client to the primary for one call, which ``watch`` times.
+
+    It ends by ``TimeoutError`` after ``bound``. ``retries`` are for reading only, with up to 1 s between.
+    """
+    client = BlobServiceClient(
+        connection.primary,
+        credential=_credential(connection, tokens),
+        retry_policy=LinearRetry(backoff=0, random_jitter_range=1, retry_total=retries),
+        transport=_Transport(watch, bound=bound, connect_timeout=connect_timeout),
+        permit_redirects=False,
+    )
+    token = timing.set(watch)
+    try:
+        async with asyncio.timeout(bound.total_seconds()), client:
+            yield client
+    finally:
+        timing.reset(token)
+
+
+async def put(  # noqa: PLR0913 - a PUT's parts
+    blob: BlobClient,
+    body: bytes,
+    *,
+    content_type: str,
+    metadata: dict[str, str] | None = None,
+    condition: Mapping[str, Any] | None = None,
+    request_id: str | None = None,
+) -> Mapping[str, Any]:
+    """PUT a block blob whole and answer the response's headers, as the SDK spells them."""
+    return await blob.upload_blob(
+        body,
+        metadata=metadata,
+        content_settings=ContentSettings(content_type=content_type),
+        client_request_id=request_id or str(uuid4()),
+        **(condition or {"overwrite": True}),
+    )
+
+
+def unchanged(tag: str | None) -> Mapping[str, Any]:
+    """Answer the condition that a blob still has this ETag; ``None``: that there is none yet."""
+    if tag is None:
+        return {"overwrite": False}
+    return {"overwrite": True, "etag": tag, "match_condition": MatchConditions.IfNotModified}
+
+
+async def create_container(service: BlobServiceClient, name: str, request_id: str | None = None) -> bool:
+    """Create a container and answer whether this call did; somebody else's was as good."""
+    try:
+        await service.create_container(name, client_request_id=request_id or str(uuid4()))
+    except azure.AzureError as error:
+        if service_error(error) == "ContainerAlreadyExists":
+            return False
+        error.add_note("the container is missing and cannot be created")
+        raise
+    return True

@@ -1,0 +1,261 @@
+"""Keeps a shard's record outside the tick: its document, and the stores in a file and in memory.
+
+Rules kept here, and by ``state_blob``: a save replaces exactly the version that was loaded, or it is a
+``StateConflict``; every call is bounded in time; a document that cannot be used is kept aside before it can
+be replaced, one copy of each version however often it is loaded.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from errno import EDQUOT, ENOSPC, EROFS
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
+
+from probe.core.errors import ConfigurationError, StateConflict, StateError
+from probe.core.record import SCHEMA, ShardRecord
+from probe.ports import Loaded
+
+BOUND = timedelta(seconds=3)
+"""How long one call may take, whatever the store does."""
+SIZE_LIMIT = 16 * 1024 * 1024
+"""The most bytes that are read of a document; a shard of 100 targets has about 1 MB."""
+_LOCK_POLL = 0.005
+_LOCK_SHARE = 0.8
+"""Of a call's bound: what is waited for the lock, so that the message can still name it."""
+
+
+class UnreadableError(ValueError):
+    """A stored document cannot be used; the message says why, without its content."""
+
+
+@cache
+def _adapter() -> TypeAdapter[ShardRecord]:
+    return TypeAdapter(ShardRecord)
+
+
+@cache
+def _validator() -> SchemaValidator:
+    """Answer the record's validator; built once, since that takes longer than reading most documents."""
+    return SchemaValidator(_aware(_adapter().core_schema))
+
+
+def _aware(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts and lists
+    """Answer the schema with a zone required of every time: a naive one breaks the tick that compares it."""
+    if isinstance(schema, list):
+        return [_aware(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _aware(value) for key, value in schema.items()}
+    return found | {"tz_constraint": "aware"} if found.get("type") == "datetime" else found
+
+
+def encode(record: ShardRecord) -> bytes:
+    """Answer the document of a record: JSON, times in RFC 3339."""
+    return _adapter().dump_json(record)
+
+
+def decode(document: bytes) -> ShardRecord:
+    """Answer the record in a document; fields that are not known are passed over.
+
+    Raises ``UnreadableError`` when it is not JSON, not a record, or one of another schema.
+    """
+    if len(document) > SIZE_LIMIT:
+        raise UnreadableError(f"it is bigger than {SIZE_LIMIT // 1024**2} MiB")
+    try:
+        record: ShardRecord = _validator().validate_json(document)
+    except ValidationError as error:
+        raise UnreadableError(_why(document, error)) from None
+    if record.schema != SCHEMA:
+        raise UnreadableError(_other_schema(record.schema))
+    return record
+
+
+def _why(document: bytes, error: ValidationError) -> str:
+    """Answer what is wrong with a document; its schema first, since that explains the rest."""
+    try:
+        schema = json.loads(document)["schema"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        schema = SCHEMA
+    if isinstance(schema, int) and schema != SCHEMA:
+        return _other_schema(schema)
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(each) for each in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+def _other_schema(schema: int) -> str:
+    return f"it has schema {schema}, and this version reads schema {SCHEMA}"
+
+
+def aside_name(name: str, changed_at: datetime) -> str:
+    """Answer the name under which an unreadable version is kept: the same each time that it is loaded."""
+    return f"{name}.unreadable-{changed_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def told_replaced(reason: str, aside: str) -> str:
+    return f"the stored state cannot be used: {reason}; kept aside as {aside}"
+
+
+class MemoryStateStore:
+    """State in this process only: for trying out, and gone when the process is."""
+
+    def __init__(self) -> None:
+        self._documents: dict[int, tuple[str, bytes]] = {}
+        self._aside: dict[str, bytes] = {}
+        self._versions = 0
+
+    async def load(self, shard: int) -> Loaded:
+        tag, document = self._documents.get(shard, (None, b""))
+        if tag is None:
+            return Loaded(record=None, tag=None)
+        try:
+            return Loaded(record=decode(document), tag=tag)
+        except UnreadableError as error:
+            aside = f"shard-{shard}.unreadable-{tag}"
+            self._aside[aside] = document
+            return Loaded(record=None, tag=tag, replaced=told_replaced(str(error), aside))
+
+    async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
+        if self._documents.get(shard, (None,))[0] != tag:
+            raise StateConflict
+        return self._put(shard, encode(record))
+
+    def _put(self, shard: int, document: bytes) -> str:
+        self._versions += 1
+        tag = str(self._versions)
+        self._documents[shard] = (tag, document)
+        return tag
+
+
+class FileStateStore:
+    """State in a file: shard 0 has the path itself, the others ``.1``, ``.2`` beside it.
+
+    The file is only ever replaced whole, by a rename, so that a process killed at any point leaves the old
+    document or the new one. Comparing and replacing happen under a lock file, for processes and threads
+    alike; the kernel lets go of it with its process.
+    """
+
+    def __init__(self, path: Path, *, bound: timedelta = BOUND) -> None:
+        try:
+            import fcntl  # noqa: PLC0415 - not on Windows, where everything but this store runs
+        except ImportError:
+            problem = (
+                f"PROBE_STATE is file:{path}, and this system has no file locks; use memory or a connection"
+            )
+            raise ConfigurationError((problem,)) from None
+        self._try_lock: Callable[[int], None] = lambda file: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._path = path
+        self._bound = bound.total_seconds()
+
+    async def load(self, shard: int) -> Loaded:
+        async with self._bounded("loaded"):
+            return await asyncio.to_thread(self._load, self._file(shard))
+
+    async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
+        async with self._bounded("saved"):
+            return await asyncio.to_thread(self._save, self._file(shard), encode(record), tag)
+
+    def _file(self, shard: int) -> Path:
+        return self._path if shard == 0 else self._path.with_name(f"{self._path.name}.{shard}")
+
+    def _load(self, path: Path) -> Loaded:
+        document, changed_at = _read(path)
+        if document is None:
+            return Loaded(record=None, tag=None)
+        try:
+            return Loaded(record=decode(document), tag=_digest(document))
+        except UnreadableError as error:
+            aside = path.with_name(aside_name(path.name, changed_at))
+            with self._locked(path):
+                if not aside.exists():
+                    _replace(aside, document, through=_beside(path, ".tmp"))
+            return Loaded(record=None, tag=_digest(document), replaced=told_replaced(str(error), str(aside)))
+
+    def _save(self, path: Path, document: bytes, tag: str | None) -> str:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._locked(path):
+            stored, _ = _read(path)
+            if (None if stored is None else _digest(stored)) != tag:
+                raise StateConflict
+            _replace(path, document, through=_beside(path, ".tmp"))
+        return _digest(document)
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """Hold the lock of a document; polled, because a wait inside the kernel could not be bounded."""
+        give_up = time.monotonic() + self._bound * _LOCK_SHARE
+        with _beside(path, ".lock").open("ab") as file:
+            while True:
+                try:
+                    self._try_lock(file.fileno())
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= give_up:
+                        raise TimeoutError(f"another process holds {file.name}") from None
+                    time.sleep(_LOCK_POLL)
+            yield
+
+    @asynccontextmanager
+    async def _bounded(self, act: str) -> AsyncIterator[None]:
+        """Bound a call, and turn what the system says into a ``StateError``."""
+        try:
+            async with asyncio.timeout(self._bound):
+                yield
+        except OSError as error:
+            said = str(error) or f"no answer within {self._bound:g} s"
+            error_type, remedy = _os_error(error)
+            message = f"the state in {self._path} could not be {act}: {said}; {remedy}"
+            raise StateError(message, error_type=error_type) from error
+
+
+def _os_error(error: OSError) -> tuple[str, str]:
+    """Answer the ``error.type`` and the remedy of what the system refused."""
+    if isinstance(error, TimeoutError):
+        return "timeout", "end the process that holds its lock, or put the file on a disk that answers"
+    if isinstance(error, PermissionError) or error.errno == EROFS:
+        return "403", "let this user write the file and its folder, or name another path in PROBE_STATE"
+    if error.errno in {ENOSPC, EDQUOT}:
+        return "507", "free space on its disk"
+    return "unreadable", "PROBE_STATE must name a file in a folder that can be made"
+
+
+def _read(path: Path) -> tuple[bytes | None, datetime]:
+    """Answer a file's bytes, ``None`` where there is none, and when it changed."""
+    try:
+        with path.open("rb") as file:
+            changed_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            return file.read(SIZE_LIMIT + 1), changed_at
+    except FileNotFoundError:
+        return None, datetime.fromtimestamp(0, UTC)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _replace(path: Path, document: bytes, *, through: Path) -> None:
+    """Put a document in the place of what is there, at once. ``through`` is used under the lock only."""
+    with through.open("wb") as file:
+        file.write(document)
+        file.flush()
+        os.fsync(file.fileno())
+    through.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself, so that it outlasts a power cut
+    finally:
+        os.close(folder)
+
+
+def _digest(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()

@@ -1,0 +1,148 @@
+"""Keeps a shard's record in a blob, guarded by its ETag: the state store of the deployed function app.
+
+Rules kept here: those of ``state``; and a save is never repeated by itself, because one whose answer was lost
+would come back as a conflict, and its facts be folded twice.
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob.aio import BlobClient, BlobServiceClient
+
+from probe.adapters import blobs
+from probe.adapters.phases import Stopwatch
+from probe.adapters.state import (
+    BOUND,
+    SIZE_LIMIT,
+    UnreadableError,
+    aside_name,
+    decode,
+    encode,
+    told_replaced,
+)
+from probe.core.connection import Connection
+from probe.core.errors import ProbeError, StateConflict, StateError
+from probe.core.record import ShardRecord
+from probe.ports import Loaded
+
+_LOAD_RETRIES = 2
+_PREFIX_LIMIT = 60
+
+
+class BlobStateStore:
+    """State in blobs ``PREFIX/shard-N.json`` of one container, guarded by their ETags.
+
+    A connection is made for each call: two calls a minute do not earn one that is kept and may go stale.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        container: str,
+        prefix: str,
+        tokens: blobs.Credentials,
+        bound: timedelta = BOUND,
+    ) -> None:
+        self._connection = connection
+        self._container = container
+        self._prefix = safe(prefix)
+        self._tokens = tokens
+        self._bound = bound
+
+    async def load(self, shard: int) -> Loaded:
+        name = self._name(shard)
+        async with self._opened("loaded", name, retries=_LOAD_RETRIES) as service:
+            blob = service.get_blob_client(self._container, name)
+            if (stored := await _download(blob)) is None:
+                return Loaded(record=None, tag=None)
+            document, tag, changed_at = stored
+            try:
+                return Loaded(record=decode(document), tag=tag)
+            except UnreadableError as error:
+                aside = aside_name(name, changed_at)
+                await _keep(service.get_blob_client(self._container, aside), document)
+                return Loaded(record=None, tag=tag, replaced=told_replaced(str(error), aside))
+
+    async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
+        name = self._name(shard)
+        document = encode(record)
+        async with self._opened("saved", name) as service:
+            return await self._save(service, name, document, tag)
+
+    async def _save(self, service: BlobServiceClient, name: str, document: bytes, tag: str | None) -> str:
+        blob = service.get_blob_client(self._container, name)
+        try:
+            return await _upload(blob, document, tag)
+        except HttpResponseError as error:
+            if blobs.service_error(error) != blobs.CONTAINER_MISSING or tag is not None:
+                raise
+        await blobs.create_container(service, self._container)
+        return await _upload(blob, document, tag)
+
+    def _name(self, shard: int) -> str:
+        return f"{self._prefix}/shard-{shard}.json"
+
+    @asynccontextmanager
+    async def _opened(self, act: str, name: str, *, retries: int = 0) -> AsyncIterator[BlobServiceClient]:
+        """Open a client for one call, and turn what the service says into what the port names."""
+        watch = Stopwatch()
+        try:
+            async with blobs.opened(
+                self._connection, self._tokens, watch=watch, bound=self._bound, retries=retries
+            ) as service:
+                yield service
+        except blobs.ERRORS as error:
+            if act == "saved" and blobs.service_error(error) in blobs.CHANGED:
+                raise StateConflict from None
+            raise self._error(error, f"could not be {act}", name, watch) from error
+
+    def _error(self, error: BaseException, what: str, name: str, watch: Stopwatch) -> StateError:
+        place = f"the state in {self._connection.primary}/{self._container}/{name} {what}"
+        try:
+            failure = blobs.failure_of(error, blobs.where(self._connection.primary, watch))
+        except (
+            ProbeError
+        ) as ours:  # this machine or the settings, not the store; as lost to the tick all the same
+            return StateError(f"{place}: {ours}", error_type="unreadable")
+        return StateError(f"{place}: {failure.detail}; {failure.remedy}", error_type=failure.error_type)
+
+
+async def _download(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
+    """Answer a blob's bytes, ETag and time of change; ``None`` where there is none."""
+    try:
+        found = await blob.download_blob(offset=0, length=SIZE_LIMIT + 1)
+        document = await found.readall()
+    except HttpResponseError as error:
+        if blobs.service_error(error) in blobs.MISSING:
+            return None
+        raise
+    return document, str(found.properties.etag), found.properties.last_modified
+
+
+async def _upload(blob: BlobClient, document: bytes, tag: str | None) -> str:
+    """Put a document in the place of the version with this tag, or of none, and answer the new tag."""
+    headers = await blobs.put(blob, document, content_type="application/json", condition=blobs.unchanged(tag))
+    return str(headers["etag"])
+
+
+async def _keep(blob: BlobClient, document: bytes) -> None:
+    """Keep a document aside, unless it is already."""
+    try:
+        await _upload(blob, document, None)
+    except HttpResponseError as error:
+        if blobs.service_error(error) != "BlobAlreadyExists":
+            raise
+
+
+def safe(prefix: str) -> str:
+    """Answer a prefix as one segment of a blob's name; one that had to be changed ends in its digest."""
+    kept = re.sub(r"[^A-Za-z0-9_-]+", "-", prefix).strip("-")[:_PREFIX_LIMIT]
+    if kept and kept == prefix:
+        return kept
+    digest = hashlib.sha256(prefix.encode()).hexdigest()[:8]
+    return f"{kept}-{digest}".lstrip("-")
