@@ -193,6 +193,7 @@ class _Get:
         try:
             async with asyncio.timeout(deadline):
                 self.answer = await request
+                self.watch.begin(None)
                 if self.answer.status == OK_STATUS:  # no other answer's body says anything of the endpoint
                     await self._take(self.answer)
         except _Unrepeated as carried:
@@ -215,7 +216,8 @@ class _Get:
         body = await self._read(answer)
         if _ends_with_connection(answer) and isinstance(lost := self._lost(), OSError):
             raise lost
-        self.watch.begin(None)
+        if body is not None:
+            self.watch.begin(None)
         self.body = body
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes | None:

@@ -94,7 +94,12 @@ def _protocol(_error: BaseException, where: Where) -> Failure:
 
 
 def timed_out(_error: BaseException, where: Where) -> Failure:
-    """Judge a time-out by the phase that it cut off."""
+    """Judge a time-out by the phase that it cut off.
+
+    aiohttp does not wake the reader of a body whose framing breaks in the middle; its connection knows.
+    """
+    if isinstance(where.lost, HttpProcessingError):
+        return _protocol(_error, where)
     match where.phase:
         case Phase.DNS:
             return Failure(error_type="dns", detail=f"{where.address}: the name was not looked up in time")

@@ -1,0 +1,313 @@
+"""A world to run ticks in: a geo-redundant account by script, a state store and a telemetry by hand, one clock.
+
+Rules kept here: the fakes stand behind ``probe.ports`` and nothing else is faked; time is the event loop's
+and passes only when everybody waits, so that an attempt "takes" its five seconds and no test does.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from probe import tick
+from probe.core import canary
+from probe.core.canary import Stamp
+from probe.core.errors import StateConflict, StateError
+from probe.core.reading import Purpose, Reading, fault_of
+from probe.core.record import ShardRecord
+from probe.core.replication import Sync, SyncStatus
+from probe.core.report import TickReport
+from probe.core.target import Location, Policy, Target
+from probe.ports import Loaded, TraceParent
+from probe.tick import Firing
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BODY = b"a small picture"
+MINUTE = timedelta(minutes=1)
+
+TOOK = {"slow": 3.0, "timeout": 5.0, "connect_timeout": 2.0, "refused": 0.001, "dns": 0.001}
+"""Seconds that an attempt takes by what it meets; everything else answers in ``QUICK``."""
+QUICK = 0.01
+SERVES = ("ok", "slow", "stale", "old")
+"""What a location may do and still serve: answer, answer late, stay behind, show what it had before."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Never waits: when nothing is ready, the time that would have been waited has passed."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready and timeout is None:
+            raise AssertionError("everybody waits for something that will never happen")
+        if not ready and timeout:
+            self.now += timeout
+        return ready
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._simulated = _Selector()
+        super().__init__(self._simulated)
+
+    def time(self) -> float:
+        return self._simulated.now
+
+
+def run[T](main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in simulated time, which begins at noon."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(main)
+
+
+def clock() -> datetime:
+    return NOON + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass(slots=True)
+class Account:
+    """A geo-redundant account and how its two locations behave, each by a script.
+
+    A script has what the attempts of a tick meet, in order; the last one stays. ``ok``, ``slow``, ``stale``
+    (replication stands still) and ``old`` (the location shows what it had one write before) serve;
+    ``corrupt`` and ``unreadable`` answer the wrong content; ``hang`` never answers and has no deadline of
+    its own; ``bug`` raises; everything else is an ``error.type``.
+    """
+
+    script: dict[Location, list[str]] = field(default_factory=dict)
+    blobs: dict[Location, Stamp | None] = field(default_factory=lambda: dict.fromkeys(Location))
+    before: dict[Location, Stamp | None] = field(default_factory=lambda: dict.fromkeys(Location))
+    synced_at: datetime | None = None
+    opened: int = 0
+    closed: int = 0
+    calls: list[tuple[Location, Purpose]] = field(default_factory=list)
+
+    def behave(self, primary: str, secondary: str) -> None:
+        """Set the scripts of a tick; words are separated by commas."""
+        self.script = {Location.PRIMARY: _words(primary), Location.SECONDARY: _words(secondary)}
+
+    def next(self, location: Location) -> str:
+        words = self.script.get(location) or ["ok"]
+        return words.pop(0) if len(words) > 1 else words[0]
+
+    def peek(self, location: Location) -> str:
+        return (self.script.get(location) or ["ok"])[-1]
+
+    def write(self, stamp: Stamp) -> None:
+        self._put(Location.PRIMARY, stamp)
+        self.replicate()
+
+    def replicate(self) -> None:
+        """Copy to the secondary, unless its script says that replication stands still."""
+        shown = self.blobs[Location.PRIMARY]
+        if self.peek(Location.SECONDARY) != "stale" and shown != self.blobs[Location.SECONDARY]:
+            self._put(Location.SECONDARY, shown)
+        if self.peek(Location.SECONDARY) != "stale":
+            self.synced_at = clock()
+
+    def _put(self, location: Location, stamp: Stamp | None) -> None:
+        self.before[location], self.blobs[location] = self.blobs[location], stamp
+
+
+def _words(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")]
+
+
+@dataclass(slots=True)
+class Endpoints:
+    """``ports.Endpoints`` on accounts by target name."""
+
+    accounts: dict[str, Account]
+
+    def open(self, target: Target) -> "Probing":
+        account = self.accounts[target.name]
+        if account.peek(Location.PRIMARY) == "bug at open":
+            raise RuntimeError("a bug in open")
+        account.opened += 1
+        return Probing(target, account)
+
+
+class Probing:
+    """``ports.Probing`` on one account."""
+
+    def __init__(self, target: Target, account: Account) -> None:
+        self._target, self._account = target, account
+
+    async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
+        self._account.calls.append((location, purpose))
+        word = self._account.next(location)
+        stamp = self._account.before[location] if word == "old" else self._account.blobs[location]
+        reading = await self._met(word, location, purpose)
+        if not reading.ok:
+            return reading
+        if stamp is None:
+            return replace(reading, error_type="404", status_code=404)
+        seen, error = canary.verify(
+            body=b"other bytes" if word == "corrupt" else BODY,
+            metadata={} if word == "unreadable" else canary.encode(stamp),
+            content_md5=None,
+            floor=floor,
+            stamped=self._target.write,
+        )
+        return replace(reading, canary=seen, error_type=error)
+
+    async def stats(self) -> tuple[Reading, Sync | None]:
+        word = self._account.peek(Location.SECONDARY)
+        self._account.calls.append((Location.SECONDARY, Purpose.STATS))
+        reading = await self._met(word, Location.SECONDARY, Purpose.STATS)
+        status = SyncStatus.UNAVAILABLE if word == "stale" else SyncStatus.LIVE
+        return reading, Sync(status=status, last_sync_time=self._account.synced_at) if reading.ok else None
+
+    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+        self._account.calls.append((Location.PRIMARY, Purpose.WRITE))
+        word = (self._account.script.get(Location.PRIMARY) or ["ok"])[0]
+        shown = self._account.blobs[Location.PRIMARY]
+        if sequence is None:
+            sequence = shown.sequence + 1 if shown else 1
+        stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer="here")
+        reading = await self._met(word, Location.PRIMARY, Purpose.WRITE)
+        if not reading.ok:
+            return reading, None
+        self._account.write(stamp)
+        return reading, stamp
+
+    async def aclose(self) -> None:
+        self._account.closed += 1
+
+    async def _met(self, word: str, location: Location, purpose: Purpose) -> Reading:
+        started_at = clock()
+        if word == "bug":
+            raise RuntimeError("a bug in an attempt")
+        if word == "hang":
+            await asyncio.Event().wait()
+        took = TOOK.get(word, QUICK)
+        await asyncio.sleep(took)
+        error = None if _answers(word) or word == "404" and purpose is not Purpose.READ else word
+        return Reading(
+            location=location,
+            purpose=purpose,
+            started_at=started_at,
+            duration=timedelta(seconds=took),
+            error_type=error,
+            status_code=int(word) if word.isdecimal() else None if error else 200,
+        )
+
+
+def _answers(word: str) -> bool:
+    if word in (*SERVES, "corrupt", "unreadable"):
+        return True
+    fault_of(word)  # a misspelt word in a script is no error.type
+    return False
+
+
+@dataclass(slots=True)
+class Store:
+    """``ports.StateStore`` in memory, with trouble on demand.
+
+    ``trouble`` has an ``error.type`` for ``load`` or ``save`` while that fails. ``meanwhile`` are run before
+    a save, one each: another tick that was quicker.
+    """
+
+    records: dict[int, ShardRecord] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+    trouble: dict[str, str] = field(default_factory=dict)
+    replaced: str | None = None
+    meanwhile: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    saves: int = 0
+
+    def down(self) -> None:
+        """Let the store be out of reach."""
+        self.trouble = {"load": "timeout", "save": "timeout"}
+
+    async def load(self, shard: int) -> Loaded:
+        self._fail("load")
+        replaced, self.replaced = self.replaced, None
+        version = self.versions.get(shard)
+        tag = None if version is None else str(version)
+        return Loaded(record=self.records.get(shard), tag=tag, replaced=replaced)
+
+    async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
+        if self.meanwhile:
+            await self.meanwhile.pop(0)()
+        self._fail("save")
+        version = self.versions.get(shard)
+        if tag != (None if version is None else str(version)):
+            raise StateConflict
+        self.records[shard], self.versions[shard] = record, (version or 0) + 1
+        self.saves += 1
+        return str(self.versions[shard])
+
+    def _fail(self, operation: str) -> None:
+        if operation in self.trouble:
+            raise StateError(f"no {operation} today", error_type=self.trouble[operation])
+
+
+@dataclass(slots=True)
+class Telemetry:
+    """``ports.Telemetry`` that remembers what it was given."""
+
+    reports: list[TickReport] = field(default_factory=list)
+    parents: list[TraceParent | None] = field(default_factory=list)
+    flushes: int = 0
+
+    def emit(self, report: TickReport, parent: TraceParent | None) -> None:
+        self.reports.append(report)
+        self.parents.append(parent)
+
+    async def flush(self) -> None:
+        self.flushes += 1
+
+
+@dataclass(slots=True)
+class World:
+    """One process that ticks: its targets with their accounts, its store, its telemetry."""
+
+    targets: tuple[Target, ...]
+    accounts: dict[str, Account]
+    store: Store
+    telemetry: Telemetry
+    inner: tick.World
+
+    @property
+    def account(self) -> Account:
+        return self.accounts[self.targets[0].name]
+
+    async def tick(self, scheduled_at: datetime | None = None, **firing: Any) -> TickReport:  # noqa: ANN401
+        """Run a tick that is scheduled now, or at the time given."""
+        return await tick.run(
+            self.inner, self.targets, Firing(scheduled_at=scheduled_at or clock(), **firing)
+        )
+
+    async def until(self, at: datetime) -> None:
+        """Let time pass until then; at once, when that is over."""
+        await asyncio.sleep(max((at - clock()).total_seconds(), 0))
+
+
+def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **policy: Any) -> Target:  # noqa: ANN401
+    """Answer a target; further names are its policy's."""
+    return Target(
+        name=name,
+        primary=f"https://{name}.blob.core.windows.net",
+        secondary=f"https://{name}-secondary.blob.core.windows.net" if geo else None,
+        write=write,
+        policy=Policy(**policy),
+    )
+
+
+def world(*targets: Target, beside: World | None = None, budget: float = 45, vantage: str = "here") -> World:
+    """Answer a world with these targets; ``beside`` another one, on its accounts and its store."""
+    probed = targets or (target(),)
+    accounts = beside.accounts if beside else {each.name: Account() for each in probed}
+    store, telemetry = beside.store if beside else Store(), Telemetry()
+    inner = tick.World(
+        endpoints=Endpoints(accounts),
+        store=store,
+        telemetry=telemetry,
+        clock=clock,
+        vantage=vantage,
+        budget=timedelta(seconds=budget),
+    )
+    return World(targets=probed, accounts=accounts, store=store, telemetry=telemetry, inner=inner)
