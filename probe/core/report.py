@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from probe.core.breaker import Breaker, Transition
+from probe.core.canary import Stamp
 from probe.core.reading import Phases, Purpose, Read, Reading
 from probe.core.replication import Replication
 from probe.core.target import Forced, Location, Target
@@ -166,8 +167,13 @@ def _endpoint(report: TargetReport, location: Location) -> dict[str, Any]:
         "duration_seconds": seconds(reading.duration) if reading else None,
         "phases": _phases(reading.phases if reading else Phases()),
         "canary_sequence": canary.sequence if canary else None,
-        "canary_age_seconds": seconds(reading.ended_at - canary.written_at) if reading and canary else None,
+        "canary_age_seconds": seconds(_age(reading, canary)) if reading and canary else None,
     }
+
+
+def _age(reading: Reading, canary: Stamp) -> timedelta:
+    """Answer how old the canary was when it was read; a writer's clock ahead of ours makes it 0, not less."""
+    return max(reading.ended_at - canary.written_at, timedelta(0))
 
 
 def _phases(phases: Phases) -> dict[str, float | None]:

@@ -242,4 +242,4 @@ def _failure(reading: Reading) -> str:
 
 def _s(value: timedelta) -> str:
     seconds = value.total_seconds()
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{round(seconds, 1):g} s"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f}".removesuffix(".0") + " s"

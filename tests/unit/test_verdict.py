@@ -44,55 +44,55 @@ def evidence(primary="ok", secondary="ok", **more) -> Evidence:
 @pytest.mark.parametrize(
     ("words", "verdict", "reason"),
     [
-        pytest.param("ok ok", V.HEALTHY, "2 of 2 attempts served, the slowest in 0.01 s", id="healthy"),
+        pytest.param("ok ok", V.HEALTHY, "2 of 2 attempts served, the slowest in 10 ms", id="healthy"),
         pytest.param("slow ok", V.DEGRADED, "slow: 3 s, more than 2 s", id="slow-though-the-last-was-not"),
         pytest.param(
             "503 ok ok",
             V.DEGRADED,
-            "1 of 3 attempts failed, the last of them with 503 after 0.01 s",
+            "1 of 3 attempts failed, the last of them with 503 after 10 ms",
             id="partly",
         ),
         pytest.param(
             "reset 503 ok",
             V.DEGRADED,
-            "2 of 3 attempts failed, the last of them with 503 after 0.01 s",
+            "2 of 3 attempts failed, the last of them with 503 after 10 ms",
             id="partly-mixed",
         ),
         pytest.param(
             "403 ok",
             V.DEGRADED,
-            "1 of 2 attempts failed, the last of them with 403 after 0.01 s",
+            "1 of 2 attempts failed, the last of them with 403 after 10 ms",
             id="partly-denied",
         ),
         pytest.param(
             "404 ok",
             V.DEGRADED,
-            "1 of 2 attempts failed, the last of them with 404 after 0.01 s",
+            "1 of 2 attempts failed, the last of them with 404 after 10 ms",
             id="partly-missing",
         ),
         pytest.param(
             "refused ok slow",
             V.DEGRADED,
-            "1 of 3 attempts failed, the last of them with refused after 0.01 s",
+            "1 of 3 attempts failed, the last of them with refused after 10 ms",
             id="failures-before-slowness",
         ),
-        pytest.param("ok ok 503", V.DOWN, "503 after 0.01 s", id="the-youngest-reading-decides"),
+        pytest.param("ok ok 503", V.DOWN, "503 after 10 ms", id="the-youngest-reading-decides"),
         *(
-            pytest.param(each, V.DOWN, f"{each} after 0.01 s", id=f"down-{each}")
+            pytest.param(each, V.DOWN, f"{each} after 10 ms", id=f"down-{each}")
             for each in (*PATH_ERRORS, "408", "429", "500", "503")
         ),
-        pytest.param("401", V.DENIED, "401 after 0.01 s", id="denied-unknown"),
-        pytest.param("403", V.DENIED, "403 after 0.01 s", id="denied-known"),
-        pytest.param("404", V.MISSING, "404 after 0.01 s", id="missing"),
-        pytest.param("400", V.INCONCLUSIVE, "400 after 0.01 s", id="our-own-bad-request"),
-        pytest.param("409", V.INCONCLUSIVE, "409 after 0.01 s", id="our-own-conflict"),
+        pytest.param("401", V.DENIED, "401 after 10 ms", id="denied-unknown"),
+        pytest.param("403", V.DENIED, "403 after 10 ms", id="denied-known"),
+        pytest.param("404", V.MISSING, "404 after 10 ms", id="missing"),
+        pytest.param("400", V.INCONCLUSIVE, "400 after 10 ms", id="our-own-bad-request"),
+        pytest.param("409", V.INCONCLUSIVE, "409 after 10 ms", id="our-own-conflict"),
         *(
-            pytest.param(each, V.CORRUPT, f"{each} after 0.01 s", id=f"corrupt-{each}")
+            pytest.param(each, V.CORRUPT, f"{each} after 10 ms", id=f"corrupt-{each}")
             for each in CONTENT_ERRORS
             if each != "404"
         ),
-        pytest.param("digest ok ok ok", V.CORRUPT, "digest after 0.01 s", id="corruption-is-never-outvoted"),
-        pytest.param("ok rollback 503", V.CORRUPT, "rollback after 0.01 s", id="not-even-by-an-outage"),
+        pytest.param("digest ok ok ok", V.CORRUPT, "digest after 10 ms", id="corruption-is-never-outvoted"),
+        pytest.param("ok rollback 503", V.CORRUPT, "rollback after 10 ms", id="not-even-by-an-outage"),
         pytest.param(
             "none", V.INCONCLUSIVE, "not measured: the tick's budget ran out first", id="not-measured"
         ),
@@ -106,8 +106,8 @@ def test_the_primary_is_judged_by_its_readings(words, verdict, reason):
 
 @pytest.mark.parametrize(
     ("words", "index"),
-    [("ok 503", 1), ("503 ok", 1), ("ok digest ok", 1), ("slow ok", 1)],
-    ids=["last-failure", "last-success", "the-corrupt-one", "last-of-slow"],
+    [("ok 503", 1), ("ok ok", 0), ("503 ok ok", 1), ("ok digest ok", 1), ("ok slow ok", 1)],
+    ids=["last-failure", "on-the-fresh-connection", "first-that-served", "the-corrupt-one", "the-slow-one"],
 )
 def test_a_verdict_names_the_reading_that_it_rests_on(words, index):
     found = evidence(words)
@@ -196,6 +196,24 @@ def test_the_secondary_is_judged_by_what_is_known_of_replication_too(primary, se
 
 
 @pytest.mark.parametrize(
+    ("took", "shown"),
+    [
+        (0.0004, "0 ms"),
+        (0.25, "250 ms"),
+        (1, "1 s"),
+        (2.34, "2.3 s"),
+        (259200, "259200 s"),
+        (1e7, "10000000 s"),
+    ],
+    ids=["below-a-millisecond", "milliseconds", "one-second", "seconds", "days", "months"],
+)
+def test_a_reasons_durations_are_readable(took, shown):
+    judged = judge(evidence([reading(PRIMARY, "timeout", took=took)])).primary
+
+    assert judged.reason == f"timeout after {shown}"
+
+
+@pytest.mark.parametrize(
     ("found", "reason"),
     [
         pytest.param({"replication": Replication(lag=NOW - at(99))}, BEHIND, id="lag"),
@@ -235,7 +253,7 @@ def test_every_endpoint_verdict_but_some_means_a_client_is_not_served():
     assert {each for each in V if each.up} == {V.HEALTHY, V.DEGRADED, V.STALE}
 
 
-BOTH_DOWN = "primary: 503 after 0.01 s; secondary: timeout after 0.01 s"
+BOTH_DOWN = "primary: 503 after 10 ms; secondary: timeout after 10 ms"
 SERVED = read(reading(PRIMARY))
 REROUTED = read(reading(PRIMARY, "503"), reading(SECONDARY))
 LOST = read(reading(PRIMARY, "503"), reading(SECONDARY, "timeout"))
@@ -251,7 +269,7 @@ HALF_DENIED = read(reading(PRIMARY, "403"), reading(SECONDARY, "timeout"))
             [SERVED, REROUTED, REROUTED],
             TargetVerdict.REROUTED,
             "2 of 3 reads were served by the secondary; "
-            "primary: 1 of 1 attempts served, the slowest in 0.01 s",
+            "primary: 1 of 1 attempts served, the slowest in 10 ms",
             id="rerouted-by-any-read",
         ),
         pytest.param(
@@ -269,14 +287,14 @@ HALF_DENIED = read(reading(PRIMARY, "403"), reading(SECONDARY, "timeout"))
         pytest.param(
             [DENIED, DENIED],
             TargetVerdict.INCONCLUSIVE,
-            "every attempt was refused for a cause of ours, not an outage: 403 after 0.01 s",
+            "every attempt was refused for a cause of ours, not an outage: 403 after 10 ms",
             id="every-attempt-denied",
         ),
         pytest.param(
             [DENIED, HALF_DENIED],
             TargetVerdict.UNAVAILABLE,
             "2 of 2 reads were served by neither location; "
-            "primary: 403 after 0.01 s; secondary: timeout after 0.01 s",
+            "primary: 403 after 10 ms; secondary: timeout after 10 ms",
             id="one-attempt-was-an-outage",
         ),
         pytest.param(
@@ -338,7 +356,7 @@ def test_is_it_us_for_a_target_without_a_secondary_asks_its_primary_alone():
     assert (found.primary.verdict, found.secondary) == (V.INCONCLUSIVE, None)
     assert found.primary.reason == (
         "every endpoint and the state store failed alike: the probe's own network is the likelier cause "
-        "(timeout after 0.01 s)"
+        "(timeout after 10 ms)"
     )
     assert found.target.verdict is TargetVerdict.INCONCLUSIVE
 
@@ -353,7 +371,7 @@ def test_a_reason_gives_azures_own_code_and_the_detail():
     )
 
     assert judge(evidence(primary=[found])).primary.reason == (
-        "403 AuthorizationPermissionMismatch (no grant) after 0.01 s"
+        "403 AuthorizationPermissionMismatch (no grant) after 10 ms"
     )
 
 
@@ -369,7 +387,7 @@ def test_a_reason_gives_azures_own_code_and_the_detail():
 def test_a_reason_never_shows_a_query_whatever_the_detail_holds(detail, shown):
     found = judge(evidence(primary=[reading(PRIMARY, "refused", detail=detail)]))
 
-    assert found.primary.reason == f"refused {shown} after 0.01 s"
+    assert found.primary.reason == f"refused {shown} after 10 ms"
 
 
 def test_a_primary_that_fails_on_fresh_connections_alone_is_degraded_and_stays_routed():
