@@ -65,6 +65,7 @@ DEFAULT_PORT: Final = 7071
 GRACE: Final = 0.5
 """Seconds that running invocations have to end when the host leaves."""
 KEPT_INVOCATIONS: Final = 1000
+RUNTIME_FRAME: Final = "/azure_functions_runtime/"
 _TRACE_PARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 
 type Listen = Callable[[], Coroutine[Any, Any, None]]
@@ -337,7 +338,7 @@ class Host:
         if finished.failure is not None:
             milliseconds = finished.duration / timedelta(milliseconds=1)
             told = f"'{finished.function}' failed after {milliseconds:.0f} ms (invocation {finished.id})"
-            why = finished.failure.stack_trace or finished.failure.message
+            why = without_runtime(finished.failure.stack_trace) or finished.failure.message
             self._tell(f"{told}: {why.rstrip()}")
 
     def _log(self, line: LogLine) -> None:
@@ -378,6 +379,12 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server((ADDRESS, port))
     except OSError as error:
         raise HostError(f"port {port} cannot be had ({error.strerror}): choose another with --port") from None
+
+
+def without_runtime(stack_trace: str) -> str:
+    """Leave out the runtime's own frames, which every traceback of a function begins with."""
+    head, *frames = re.split(r"^(?=  File )", stack_trace, flags=re.MULTILINE)
+    return head + "".join(frame for frame in frames if RUNTIME_FRAME not in frame.partition("\n")[0])
 
 
 def continued(trace_parent: str | None) -> str:
