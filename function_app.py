@@ -8,6 +8,7 @@ import azure.functions as func
 from probe import compose
 
 logging.getLogger("probe").setLevel(logging.INFO)
+logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request, which would be paid for
 app = func.FunctionApp()
 
 

@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe import __version__, settings
+from probe import __version__, compose, settings
 from probe.core.errors import ConfigurationError, ProbeError
 from probe.core.target import Location
 
@@ -149,7 +149,7 @@ def _say(*lines: str) -> None:
 
 
 def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    found = settings.load(environment)
+    found = compose.load(environment)
     rows = settings.effective(environment)
     targets = [
         {

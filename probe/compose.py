@@ -7,18 +7,21 @@ records) lives in the ``App``, what belongs to one tick does not outlive it. Hea
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from probe import fleet, settings, status, tick
+from probe import __version__, fleet, settings, status, tick
+from probe.adapters import telemetry
+from probe.adapters.telemetry import TelemetrySettings, Traces
 from probe.core.errors import ConfigurationError
 from probe.core.report import Result, TickReport
 from probe.core.target import Target
 from probe.fleet import Message
-from probe.ports import StateStore, Telemetry, TraceParent
+from probe.ports import StateStore, TraceParent
 from probe.settings import Settings, StateSettings
 from probe.status import Page
 from probe.tick import Firing, World
@@ -28,11 +31,6 @@ if TYPE_CHECKING:
     from probe.adapters.storage import CanaryWriter
 
 log = logging.getLogger("probe")
-
-
-class Silent:
-    def emit(self, report: TickReport, parent: TraceParent | None) -> None: ...
-    async def flush(self) -> None: ...
 
 
 def utc_now() -> datetime:
@@ -129,9 +127,25 @@ class App:
         await self.tokens.aclose()
 
 
+def load(environment: Mapping[str, str]) -> Settings:
+    """Answer the settings. Raises ``ConfigurationError`` with every problem, telemetry's among them."""
+    sending = TelemetrySettings(
+        connection_string=environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        authentication_string=environment.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
+    )
+    problems = telemetry.problems(sending)
+    try:
+        found = settings.load(environment)
+    except ConfigurationError as error:
+        raise ConfigurationError((*error.problems, *problems)) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return found
+
+
 def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
     """Answer the app that the settings describe. Raises ``ConfigurationError`` with every problem."""
-    found = settings.load(environment)
+    found = load(environment)
     for line in found.warnings:
         log.warning(line)
     from probe.adapters.credentials import Tokens  # noqa: PLC0415 - cold start: settings are told first
@@ -144,7 +158,7 @@ def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
     world = World(
         endpoints=Endpoints(connections=found.connections, tokens=tokens, write=writer.write, clock=utc_now),
         store=_store(found.state, found.vantage, tokens),
-        telemetry=_telemetry(found, environment, debug=debug),
+        telemetry=telemetry.build(_telemetry(found, environment, debug=debug)),
         clock=utc_now,
         vantage=found.vantage,
         budget=found.tick_budget,
@@ -162,8 +176,21 @@ def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:
     return state.FileStateStore(found.path) if found.path else state.MemoryStateStore()
 
 
-def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) -> Telemetry:
-    return Silent()
+def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) -> TelemetrySettings:
+    instance = environment.get("WEBSITE_INSTANCE_ID") or environment.get("HOSTNAME") or socket.gethostname()
+    return TelemetrySettings(
+        connection_string=found.connection_string,
+        authentication_string=found.authentication_string,
+        otlp=found.otlp_endpoint is not None,
+        traces=Traces(found.traces),
+        flush_seconds=found.flush.total_seconds(),
+        vantage=found.vantage,
+        region=environment.get("REGION_NAME"),
+        service_version=__version__,
+        faas_name=environment.get("WEBSITE_SITE_NAME"),
+        faas_instance=instance,
+        debug=debug,
+    )
 
 
 @cache

@@ -3,6 +3,7 @@
 Rules: what is asked wrongly is answered 400 with what would be right; nothing is switched by a GET.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +28,7 @@ HELP = f"""The lab's admin port. ENDPOINT is primary, secondary or (where the la
   POST /heal                          switch all faults off
   POST /lag?seconds=30                replicate that much later; seconds=paused stands still
   POST /status?is=live                {", ".join(Status)}
-  POST /lose-secondary                the secondary refuses, replication is unavailable
+  POST /lose-secondary                its name or its port is gone, replication is unavailable
   POST /fail-over                     an unplanned failover: the primary serves what the secondary had
 
 Every fault takes only={"|".join(Only)} and path=PART of the request's path and query. The kinds:
@@ -128,7 +129,7 @@ class Admin:
             raise LabError(f"no endpoint is called {name!r}; they are: {known}") from None
 
     def _now(self) -> web.Response:
-        return web.json_response(state(self._pair))
+        return web.json_response(text=json.dumps(state(self._pair), indent=1) + "\n")
 
 
 def state(pair: Pair) -> dict[str, Any]:

@@ -131,6 +131,8 @@ class Azurite:
         command = [node, "--require", str(FOLDER / "lifeline.cjs"), str(main)]
         # The version check is off because the storage SDK speaks newer versions than Azurite knows.
         command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        # The account is in the path, whatever the host is called.
+        command += ["--disableProductStyleUrl"]
         for service in self._wanted():
             command += [f"--{service}Port", str(self._ports.get(service, 0))]
             command += [f"--{service}KeepAliveTimeout", str(KEEP_ALIVE)]

@@ -16,7 +16,7 @@ from probe.lab.faults import TlsMode
 if TYPE_CHECKING:
     import trustme
 
-HOSTS = ("127.0.0.1", "localhost")
+HOSTS = ("127.0.0.1", "localhost", "*.lab.invalid")
 
 
 class Certificates:

@@ -163,7 +163,7 @@ class Demo:
     def _summary(self) -> None:
         seen = self.seen
         away, back = seen.moved("open", seen.broken_at), seen.moved("closed", seen.healed_at)
-        lost = seen.served("none")
+        lost, lags = seen.served("none"), seen.lags
         rows = [
             ("reads served by the primary (P)", str(seen.served("primary"))),
             ("reads served by the secondary (S)", str(seen.served("secondary"))),
@@ -173,7 +173,7 @@ class Demo:
             ("worst read", _s(seen.worst)),
             (
                 "largest lag, and at the end",
-                f"{_s(max(seen.lags, default=None))}, {_s((seen.lags or [None])[-1])}",
+                f"{_s(max(lags, default=None))}, {_s(lags[-1] if lags else None)}",
             ),
             ("lag over the RPO was told", "yes" if seen.stale else "NO"),
         ]

@@ -1,10 +1,11 @@
 """The faults of the lab, as one table that the admin port, the keys and the documentation are made from.
 
-A fault is a value. Some are of the *connection* (refuse, connect_drop, tls): they strike before any request
-can be seen, so they cannot be limited to some requests. All others strike a request.
+A fault is a value. Some are of the *connection* (dns, refuse, connect_drop, tls): they strike before any
+request can be seen, so they cannot be limited to some requests. All others strike a request.
 """
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -14,6 +15,7 @@ from probe.lab.errors import FaultError
 
 
 class Kind(StrEnum):
+    DNS = "dns"
     REFUSE = "refuse"
     BLACK_HOLE = "black_hole"
     CONNECT_DROP = "connect_drop"
@@ -56,6 +58,11 @@ class KindSpec:
 
 
 KINDS: Mapping[Kind, KindSpec] = {
+    Kind.DNS: KindSpec(
+        summary="the name does not resolve (needs a lab with names); open connections live on",
+        key="n",
+        of_connection=True,
+    ),
     Kind.REFUSE: KindSpec(
         summary="the port is closed: connections are refused, open ones reset", key="r", of_connection=True
     ),
@@ -222,10 +229,12 @@ def _check(made: Fault) -> None:
         )
 
 
-def kinds_table() -> str:
-    """Answer the kinds as lines of text: name, options, what it does."""
+def kinds_table(*, width: int = 100) -> str:
+    """Answer the kinds as lines of text: name, what it does, its options with their defaults."""
     lines = []
     for kind, spec in KINDS.items():
-        options = f" ({', '.join(spec.options)})" if spec.options else ""
-        lines.append(f"  {kind:<13}{spec.summary}{options}")
+        blank = Fault(kind=kind)
+        options = " ".join(f"{name}={getattr(blank, name)}" for name in spec.options)
+        told = f"{spec.summary} [{options}]" if options else spec.summary
+        lines += textwrap.wrap(told, width, initial_indent=f"  {kind:<14}", subsequent_indent=" " * 16)
     return "\n".join(lines)

@@ -52,7 +52,9 @@ class Request:
 class Ingestion:
     """The backend; use it as a context manager. ``requests`` has all requests, whatever was answered."""
 
-    def __init__(self, *, mode: Mode = Mode.OK, delay: float = 3.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, mode: Mode = Mode.OK, delay: float = 3.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.mode = mode
         self.delay = delay
         self.requests: list[Request] = []
@@ -63,7 +65,10 @@ class Ingestion:
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="lab-ingestion", daemon=True
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.02},
+            name="lab-ingestion",
+            daemon=True,
         )
 
     @property

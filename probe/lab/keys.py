@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import termios
+import textwrap
 import tty
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -21,6 +22,7 @@ from probe.lab.pair import Pair
 from probe.lab.proxy import Proxy
 
 LAG_STEP = 30.0
+WIDTH = 100
 
 _ACTIONS: Mapping[str, tuple[str, Callable[[Pair], object]]] = {
     "0": ("heal all", Pair.heal),
@@ -36,12 +38,13 @@ _BY_KEY: Mapping[str, Kind] = {spec.key: kind for kind, spec in KINDS.items()}
 
 def help_lines() -> list[str]:
     """Answer what the keys do, for a terminal."""
-    faults = "  ".join(f"{key} {kind}" for key, kind in _BY_KEY.items())
-    actions = "  ".join(f"{key} {told}" for key, (told, _) in _ACTIONS.items())
-    return [
-        f"keys: {faults}",
-        f"      (upper case: the secondary; again: heal)  {actions}  ? help  Ctrl-C ends",
-    ]
+    faults = [f"{key} {kind}" for key, kind in _BY_KEY.items()]
+    actions = [f"{key} {told}" for key, (told, _) in _ACTIONS.items()]
+    told = [*faults, "(upper case: the secondary; again: heal)", *actions, "? help", "Ctrl-C ends"]
+    # Spaces within one entry are held together while the lines are broken.
+    text = "  ".join(entry.replace(" ", "\xa0") for entry in told)
+    lines = textwrap.wrap(text, WIDTH, initial_indent="keys: ", subsequent_indent="      ")
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 class Keys:

@@ -14,6 +14,7 @@ from probe.lab.azurite import ACCOUNT, KEY, Azurite
 from probe.lab.certificates import Certificates
 from probe.lab.errors import LabError
 from probe.lab.events import Events
+from probe.lab.names import Names
 from probe.lab.proxy import Proxy, Role
 from probe.lab.replicator import Replicator, Status
 
@@ -22,7 +23,8 @@ class Pair:
     """RA-GZRS in a box, as an async context manager.
 
     Ports of 0 are chosen by the system. `host` adds the storage that the Functions host needs. `https` makes
-    both endpoints speak TLS with a CA of their own (`certificates.ca`) and take Entra bearer tokens.
+    both endpoints speak TLS with a CA of their own (`certificates.ca`) and take Entra bearer tokens. `names`
+    gives them names that can stop resolving, for clients that install `names.file` (see `probe.lab.names`).
     """
 
     primary: Proxy
@@ -37,6 +39,7 @@ class Pair:
         lag: float | None = 0.0,
         host: bool = False,
         https: bool = False,
+        names: bool = False,
     ) -> None:
         self.events = Events()
         self.certificates: Certificates | None = None
@@ -45,6 +48,7 @@ class Pair:
         self._lag = lag
         self._with_host = host
         self._https = https
+        self.names = Names() if names else None
         self._stack = AsyncExitStack()
         self.azurites: list[Azurite] = []
 
@@ -64,6 +68,8 @@ class Pair:
     async def _start(self) -> None:
         if self._https:
             self.certificates = self._stack.enter_context(Certificates())
+        if self.names:
+            self._stack.enter_context(self.names)
         await self._start_azurites()
         first, second = self.azurites[0].url(), self.azurites[1].url()
         self.replicator = await self._stack.enter_async_context(
@@ -75,8 +81,8 @@ class Pair:
                 certificates=self.certificates,
             )
         )
-        of_primary = Role(name="primary", witness=self.replicator)
-        of_secondary = Role(name="secondary", stats=self.replicator.stats, read_only=True)
+        of_primary = Role(name="primary", names=self.names, witness=self.replicator)
+        of_secondary = Role(name="secondary", names=self.names, stats=self.replicator.stats, read_only=True)
         self.primary = await self._front(of_primary, first, self._ports[0])
         self.secondary = await self._front(of_secondary, second, self._ports[1])
         self.replicator.history = self.secondary.history
@@ -122,15 +128,6 @@ class Pair:
         )
 
     @property
-    def connection_string_without_secondary_name(self) -> str:
-        """The probed account with a secondary whose name does not resolve, as after an unplanned failover.
-
-        No name under `.invalid` ever resolves (RFC 6761), so that this is the real failure of a look-up.
-        """
-        gone = f"{self.primary.url.partition(':')[0]}://{ACCOUNT}-secondary.invalid/{ACCOUNT}-secondary"
-        return self._connection(f"BlobEndpoint={self.primary_url};BlobSecondaryEndpoint={gone};")
-
-    @property
     def host_connection_string(self) -> str:
         """The host's own account: blobs through its proxy, queues and tables directly.
 
@@ -165,8 +162,8 @@ class Pair:
         return named | {"host": self.host} if self.host else named
 
     def lose_secondary(self) -> None:
-        """Lose the geo-redundancy: the secondary refuses, replication is unavailable."""
-        self.secondary.fault("refuse")
+        """Lose the geo-redundancy: the secondary's name is gone, else its port; replication is unavailable."""
+        self.secondary.fault("dns" if self.names else "refuse")
         self.replicator.status = Status.UNAVAILABLE
 
     def fail_over(self) -> int:
@@ -174,9 +171,8 @@ class Pair:
 
         The primary's URL serves what the secondary had, the secondary is gone. A pair cannot undo it.
         """
-        self.replicator.status = Status.UNAVAILABLE
         lost = self.replicator.drop()
         self.primary.upstream = self.secondary.upstream
-        self.secondary.fault("refuse")
+        self.lose_secondary()
         self.events.emit("pair", f"failed over: {lost} writes lost")
         return lost

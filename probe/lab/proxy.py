@@ -17,10 +17,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from probe.lab.certificates import Certificates
+from probe.lab.errors import FaultError
 from probe.lab.events import Events
 from probe.lab.faults import Fault, Kind, fault, is_read
 from probe.lab.history import History, Version
 from probe.lab.listener import CLOSE_TIMEOUT, HOST, Door, Listener, Profile
+from probe.lab.names import SUFFIX, Names
 from probe.lab.strikes import STRIKES, Struck
 from probe.lab.upstream import upstream_session
 from probe.lab.wire import HOP_BY_HOP, Answer, Request, azure_error, read_request
@@ -40,9 +42,11 @@ class Role:
     """What an endpoint is, besides a proxy: who witnesses its writes, and how a secondary differs.
 
     `read_only` refuses writes as Azure does on a secondary; `stats` makes the body of the service's stats.
+    With `names`, its URL has a name in the place of the address.
     """
 
     name: str
+    names: Names | None = None
     witness: Witness | None = None
     read_only: bool = False
     stats: Callable[[], bytes] | None = None
@@ -94,7 +98,12 @@ class Proxy:
     @property
     def url(self) -> str:
         """The endpoint's root, without an account."""
-        return f"{'https' if self._certificates else 'http'}://{HOST}:{self.port}"
+        return f"{'https' if self._certificates else 'http'}://{self.host}:{self.port}"
+
+    @property
+    def host(self) -> str:
+        """The host in its URL: an address, or a name of the lab's."""
+        return f"{self.name}{SUFFIX}" if self._role.names else HOST
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -113,6 +122,7 @@ class Proxy:
     async def __aenter__(self) -> Self:
         self._listener.start(self._wanted_port)
         self._session = upstream_session(self._certificates)
+        self._settle()
         return self
 
     async def __aexit__(
@@ -136,10 +146,12 @@ class Proxy:
         Of several, the first that has a request in its scope strikes it.
 
         Raises:
-            FaultError: there is no such fault.
+            FaultError: there is no such fault, or this lab cannot make it.
 
         """
         made = kind if isinstance(kind, Fault) else fault(kind, **options)
+        if made.effect.kind is Kind.DNS and self._role.names is None:
+            raise FaultError("this lab has no names that could stop resolving: make it with Pair(names=True)")
         active = Active(fault=made, since=_clock())
         if made.effect.kind is Kind.STALE:
             active.pinned = self.history.back(made.versions)
@@ -159,6 +171,8 @@ class Proxy:
         """Listen as the faults want now, and come back when a flap turns."""
         now = _clock()
         self._listener.show(_profile(self._active, now))
+        if self._role.names:
+            self._role.names.resolve(self.host, known=not _unnamed(self._active, now))
         if self._timer is not None:
             self._timer.cancel()
         turns = [_next_turn(active, now) for active in self._active if active.fault.kind is Kind.FLAP]
@@ -167,7 +181,9 @@ class Proxy:
     def _striking(self, request: Request) -> Active | None:
         now = _clock()
         for active in self._active:
-            if not active.fault.strikes(request.method, request.target):
+            if active.fault.effect.kind is Kind.DNS or not active.fault.strikes(
+                request.method, request.target
+            ):
                 continue
             active.seen += 1
             if active.fault.on_at(now - active.since) and active.fault.on_nth(active.seen):
@@ -290,6 +306,13 @@ def _profile(faults: tuple[Active, ...], now: float) -> Profile:
             case _:
                 continue
     return Profile()
+
+
+def _unnamed(faults: tuple[Active, ...], now: float) -> bool:
+    """Answer whether the endpoint's name does not resolve now."""
+    return any(
+        active.fault.effect.kind is Kind.DNS and active.fault.on_at(now - active.since) for active in faults
+    )
 
 
 def _next_turn(active: Active, now: float) -> float:

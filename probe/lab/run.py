@@ -12,7 +12,7 @@ from pathlib import Path
 
 from probe.lab.admin import Admin
 from probe.lab.host import Host, tell_terminal
-from probe.lab.keys import Keys
+from probe.lab.keys import Keys, help_lines
 from probe.lab.pair import Pair
 
 APP = Path(__file__).parents[2]
@@ -48,18 +48,21 @@ async def run(*, port: int, admin_port: int, lag: float, seconds: float | None) 
     tell_terminal("Starting two storage services, the replication between them and the host's own …")
     async with Pair(host=True, lag=lag) as pair, _operated(pair, admin_port) as operated:
         pair.events.listen(lambda event: tell_terminal(f"lab: {event}"))
-        async with Host(APP, app_settings(pair), port=port) as host:
+        settings = app_settings(pair)
+        async with Host(APP, settings, port=port) as host:
             tell_terminal(f"Status: {host.root}/api/status?format=json")
             tell_terminal(f"Health: {host.root}/api/health")
-            tell_terminal(operated)
-            tell_terminal("The probe ticks every 5 s. Ctrl-C ends it all.")
+            for line in operated:
+                tell_terminal(line)
+            tell_terminal(f"Ticks by the schedule {settings['PROBE_SCHEDULE']!r}. Ctrl-C ends it all.")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await asyncio.get_running_loop().create_future()
 
 
 @contextlib.asynccontextmanager
-async def _operated(pair: Pair, port: int) -> AsyncIterator[str]:
+async def _operated(pair: Pair, port: int) -> AsyncIterator[list[str]]:
     async with Admin(pair, port=port) as admin:
-        with Keys(pair) as keys:
-            yield f"Lab: {admin.url}" + (f"; keys: {keys.help}" if keys.active else "")
+        with Keys(pair, say=tell_terminal) as keys:
+            lab = f"Lab: {admin.url} switches faults and lag (GET / tells how)"
+            yield [lab, *(help_lines() if keys.active else ())]

@@ -120,7 +120,7 @@ async def _break_off(struck: Struck) -> bool:
     return False
 
 
-# A flap is not here: it strikes as the fault that it alternates with health.
+# Not here: a flap strikes as the fault that it alternates with health, and no request meets a missing name.
 STRIKES: Mapping[Kind, Callable[[Struck], Awaitable[bool]]] = {
     Kind.REFUSE: _cut,
     Kind.BLACK_HOLE: _swallow,
