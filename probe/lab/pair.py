@@ -31,7 +31,7 @@ class Pair:
     secondary: Proxy
     replicator: Replicator
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is one wish of the caller's, by name)
         self,
         *,
         primary_port: int = 0,
@@ -162,7 +162,7 @@ class Pair:
         return named | {"host": self.host} if self.host else named
 
     def lose_secondary(self) -> None:
-        """Lose the geo-redundancy: the secondary's name is gone, else its port; replication is unavailable."""
+        """Lose the geo-redundancy: the secondary's name (or port) is gone, replication unavailable."""
         self.secondary.fault("dns" if self.names else "refuse")
         self.replicator.status = Status.UNAVAILABLE
 

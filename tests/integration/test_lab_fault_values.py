@@ -9,7 +9,7 @@ from probe.lab.faults import Fault, Kind, Only, fault
 @pytest.mark.parametrize(
     ("kind", "options", "told"),
     [
-        ("explode", {}, "the kinds are: refuse, black_hole"),
+        ("explode", {}, "the kinds are: dns, refuse, black_hole"),
         ("status", {"code": 99}, "from 200 to 599"),
         ("status", {"code": "many"}, "a number"),
         ("latency", {"seconds": "nan"}, "out of bounds"),
