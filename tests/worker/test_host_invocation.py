@@ -120,6 +120,7 @@ async def test_each_invocation_has_a_trace_of_its_own(stage):
     assert traces[0] != traces[1]
 
 
+@pytest.mark.azurite
 async def test_the_logs_of_concurrent_invocations_are_told_apart(queue_stage):
     """Two messages run at once in one worker; each waits for the other between its two lines."""
     queue_stage.order(send=['{"meet": 2, "say": "north"}', '{"meet": 2, "say": "south"}'])
