@@ -344,6 +344,8 @@ module workbook 'modules/workbook.bicep' = {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     rpoSeconds: rpoSeconds
+    targetNames: map(targets, target => target.name)
+    vantages: vantages
   }
 }
 

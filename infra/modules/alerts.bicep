@@ -1,7 +1,7 @@
 // Who is woken by what. Each rule runs a query of infra/queries with its parameters (the query's first lines) set to
 // this deployment's schedule, objectives and targets; each names its entry of the runbook.
 
-import { labels } from 'shared.bicep'
+import { expectedPairs, labels } from 'shared.bicep'
 
 param location string
 param tags labels
@@ -58,11 +58,10 @@ var lagOverRpo = replace(
   'let rpo_seconds = 900;',
   'let rpo_seconds = ${rpoSeconds};'
 )
-var expectedRows = flatten(map(targetNames, target => map(vantages, vantage => '"${target}", "${vantage}"')))
 var probeSilent = replace(
   loadTextContent('../queries/probe-silent.kql'),
   '["store", "francecentral"];',
-  '[${join(expectedRows, ', ')}];'
+  expectedPairs(targetNames, vantages)
 )
 
 // severity: 0 critical, 1 error, 2 warning. measure: a column of the query, compared with the threshold.

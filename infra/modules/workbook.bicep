@@ -1,11 +1,22 @@
 // The shared workbook; its JSON is made from infra/queries and opens in the portal's editor as it is.
 
-import { labels } from 'shared.bicep'
+import { expectedPairs, labels } from 'shared.bicep'
 
 param location string
 param tags labels
 param workspaceId string
 param rpoSeconds int
+param targetNames string[]
+param vantages string[]
+
+// The queries stand in the workbook as JSON texts, so what is put into them is escaped like them.
+var withWorkspace = replace(loadTextContent('../workbook/workbook.json'), 'WORKSPACE-RESOURCE-ID', workspaceId)
+var withObjective = replace(withWorkspace, 'let rpo_seconds = 900;', 'let rpo_seconds = ${rpoSeconds};')
+var withPairs = replace(
+  withObjective,
+  '[\\"store\\", \\"francecentral\\"];',
+  replace(expectedPairs(targetNames, vantages), '"', '\\"')
+)
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   name: guid(workspaceId, 'storage-probe')
@@ -15,11 +26,7 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   properties: {
     category: 'workbook'
     displayName: 'Storage probe'
-    serializedData: replace(
-      replace(loadTextContent('../workbook/workbook.json'), 'WORKSPACE-RESOURCE-ID', workspaceId),
-      'let rpo_seconds = 900;',
-      'let rpo_seconds = ${rpoSeconds};'
-    )
+    serializedData: withPairs
     sourceId: workspaceId
     version: '1.0'
   }

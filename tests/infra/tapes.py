@@ -5,6 +5,7 @@ target and vantage. What lies outside a rule's window is cut off, as the service
 """
 
 import copy
+import functools
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from tests.infra.rows import CAPTURE, Workspace, row
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TICKS = json.loads(CAPTURE.read_text())
-OLD_TARGET, OLD_VANTAGE = "store", "francecentral"
+OLD_TARGET = "store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,29 +26,34 @@ class Seen:
     vantage: str = "francecentral"
 
 
-def moved(envelope, time, seen):
-    """Answer a captured envelope as if sent at another time, of another target, from another vantage."""
+def moved(envelope, target, vantage):
+    """Answer a captured envelope as if it were of another target, from another vantage."""
     other = copy.deepcopy(envelope)
-    other["time"] = time.isoformat()
     base = other["data"]["baseData"]
     properties = base.get("properties", {})
-    for name, value in (("probe.target", seen.target), ("probe.vantage", seen.vantage)):
+    for name, value in (("probe.target", target), ("probe.vantage", vantage)):
         if name in properties:
             properties[name] = value
     if "runLocation" in base:
-        base["runLocation"] = seen.vantage
-        base["name"] = seen.target + base["name"].removeprefix(OLD_TARGET)
+        base["runLocation"] = vantage
+        base["name"] = target + base["name"].removeprefix(OLD_TARGET)
     return other
+
+
+@functools.cache
+def rows_of_tick(kind, target, vantage):
+    return tuple(row(moved(envelope, target, vantage)) for envelope in TICKS[kind])
 
 
 def rows_of(tape, every=timedelta(minutes=1)):
     """Answer a tape's rows; the newest tick of each vantage is half a minute old."""
+    newest = NOW.replace(tzinfo=None) - timedelta(seconds=30)
     return [
-        row(moved(envelope, NOW - timedelta(seconds=30) - every * (len(seen.ticks) - 1 - place), seen))
+        (table, {**cells, "TimeGenerated": newest - every * (len(seen.ticks) - 1 - place)})
         for seen in tape
         for place, kind in enumerate(seen.ticks)
         if kind is not None
-        for envelope in TICKS[kind]
+        for table, cells in rows_of_tick(kind, seen.target, seen.vantage)
     ]
 
 

@@ -1,0 +1,275 @@
+"""What each deployment would make keeps every rule; and each judge of that tells a fault when there is one."""
+
+import copy
+import json
+import re
+
+import pytest
+
+from tests.infra import judges
+from tests.infra.snapshots import NAMES, ROOT, document, resources, settings
+
+JUDGES = {
+    each.__name__: each
+    for each in (judges.rights, judges.hosts, judges.hardening, judges.regions, judges.app_settings, judges.rules)
+}
+SITE, ACCOUNT = "Microsoft.Web/sites", "Microsoft.Storage/storageAccounts"
+ASSIGNMENT, RULE = "Microsoft.Authorization/roleAssignments", "Microsoft.Insights/scheduledQueryRules"
+# https://learn.microsoft.com/azure/reliability/regions-paired: where the secondary of each region is.
+PAIRS = {
+    "australiaeast": "australiasoutheast",
+    "brazilsouth": "southcentralus",
+    "canadacentral": "canadaeast",
+    "centralindia": "southindia",
+    "centralus": "eastus2",
+    "eastasia": "southeastasia",
+    "eastus": "westus",
+    "eastus2": "centralus",
+    "francecentral": "francesouth",
+    "germanywestcentral": "germanynorth",
+    "japaneast": "japanwest",
+    "koreacentral": "koreasouth",
+    "northeurope": "westeurope",
+    "norwayeast": "norwaywest",
+    "southafricanorth": "southafricawest",
+    "southcentralus": "northcentralus",
+    "southeastasia": "eastasia",
+    "swedencentral": "swedensouth",
+    "uaenorth": "uaecentral",
+    "uksouth": "ukwest",
+    "westeurope": "northeurope",
+    "westus2": "westcentralus",
+    "westus3": "eastus",
+}
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_deployment_keeps_the_rule(name, judge):
+    assert JUDGES[judge](resources(name)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_key_is_fetched_and_no_output_is_a_secret(name):
+    assert judges.secrets(resources(name), document(name)["outputs"]) == []
+
+
+def test_the_default_deployment_makes_one_of_each_and_nothing_else():
+    kinds = [each["type"] for each in resources("default")]
+
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "Microsoft.Authorization/roleAssignments": 6,
+        "Microsoft.Insights/actionGroups": 1,
+        "Microsoft.Insights/components": 1,
+        "Microsoft.Insights/diagnosticSettings": 1,
+        "Microsoft.Insights/metricAlerts": 1,
+        "Microsoft.Insights/scheduledQueryRules": 13,
+        "Microsoft.Insights/workbooks": 1,
+        "Microsoft.ManagedIdentity/userAssignedIdentities": 1,
+        "Microsoft.OperationalInsights/workspaces": 1,
+        "Microsoft.Resources/resourceGroups": 1,
+        "Microsoft.Storage/storageAccounts": 2,
+        "Microsoft.Storage/storageAccounts/blobServices": 2,
+        "Microsoft.Storage/storageAccounts/blobServices/containers": 3,
+        "Microsoft.Storage/storageAccounts/queueServices": 1,
+        "Microsoft.Storage/storageAccounts/queueServices/queues": 2,
+        "Microsoft.Web/serverfarms": 1,
+        "Microsoft.Web/sites": 1,
+        "Microsoft.Web/sites/basicPublishingCredentialsPolicies": 2,
+    }
+
+
+def test_an_existing_account_gets_a_container_and_grants_and_nothing_else():
+    theirs = [each for each in resources("existing-account") if each["id"].startswith("/subscriptions/11111111")]
+
+    assert sorted(each["type"].rsplit("/", 1)[1] for each in theirs) == [
+        "containers",
+        "roleAssignments",
+        "roleAssignments",
+        "roleAssignments",
+    ]
+
+
+def test_nobody_is_granted_anything_unless_asked_for():
+    people = [
+        each
+        for each in judges.of_type(resources("default"), ASSIGNMENT)
+        if each["properties"]["principalType"] != "ServicePrincipal"
+    ]
+
+    assert people == []
+
+
+def test_the_fleet_has_an_app_and_a_host_account_for_each_vantage_and_a_grant_for_each_pair():
+    fleet = resources("fleet")
+    writers = [each for each in judges.of_type(fleet, ASSIGNMENT) if "containers/canaries" in each["id"]]
+
+    assert [each["location"] for each in judges.of_type(fleet, SITE)] == ["uksouth", "swedencentral", "ukwest"]
+    assert len(writers) == 3 * 3
+    assert len({each["id"] for each in writers}) == 9
+
+
+def test_only_one_app_bears_the_tag_that_azd_looks_for():
+    for name in NAMES:
+        tags = [each["tags"].get("azd-service-name") for each in judges.of_type(resources(name), SITE)]
+        assert tags == ["probe"] + [None] * (len(tags) - 1)
+
+
+def test_choices_reach_the_app():
+    app = judges.of_type(resources("fleet"), SITE)[0]
+    held = settings(app)
+
+    assert held["PROBE_SCHEDULE"] == "0 */5 * * * *"
+    assert held["PROBE_RPO"] == "1800"
+    assert held["PROBE_CONTAINER"] == "canaries"
+    assert held["PROBE_TRACES"] == "off"
+    assert [each["name"] for each in json.loads(held["PROBE_TARGETS"])] == ["orders", "media-eu", "archive"]
+    scale = app["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+    assert scale == {"instanceMemoryMB": 2048, "maximumInstanceCount": 100}
+
+
+def test_choices_reach_the_queries():
+    queries = {each["name"]: each["properties"]["criteria"]["allOf"][0]["query"] for each in judges.of_type(resources("fleet"), RULE)}
+
+    assert "let rpo_seconds = 1800;" in queries["lag-over-rpo"]
+    assert "let slo_percent = 99.95;" in queries["slo-burn-fast"]
+    assert "let minimum_failures = 2;" in queries["reads-failing"]
+    assert "let everywhere = false;" in queries["reads-failing-in-part"]
+    assert "let burn = 1.5;" in queries["slo-burn-slow"]
+    assert 'dynamic(["corrupt", "missing"])' in queries["canary-bad"]
+    assert '"orders", "uksouth", "orders", "swedencentral"' in queries["probe-silent"]
+
+
+def test_the_default_vantage_shares_the_fate_of_neither_location():
+    text = re.search(r"var defaultVantage = \{(.*?)\n\}", judges.REGIONS, re.DOTALL)[1]
+    vantages = dict(re.findall(r"(\w+): '(\w+)'", text))
+    gzrs, flex = judges.region_lists()
+
+    assert vantages.keys() == gzrs == PAIRS.keys()
+    assert set(vantages.values()) <= flex
+    assert all(vantage not in (region, PAIRS[region]) for region, vantage in vantages.items())
+
+
+def test_private_endpoints_reach_both_locations_of_each_account_from_each_vantage():
+    found = judges.of_type(resources("private-network"), "Microsoft.Network/privateEndpoints")
+    groups = sorted(each["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"][0] for each in found)
+
+    assert groups == sorted(2 * ["blob", "queue", "table", "blob", "blob_secondary"])
+
+
+def test_host_json_speaks_opentelemetry_as_the_settings_do():
+    host = json.loads((ROOT / "host.json").read_text())
+    held = settings(judges.of_type(resources("default"), SITE)[0])
+
+    assert host["telemetryMode"] == "OpenTelemetry"
+    assert held["PYTHON_ENABLE_OPENTELEMETRY"] == "true"
+    assert held["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"].endswith("'2024-11-30').clientId)]")
+
+
+def spoiled(type_, change, name="default", which=0):
+    """Answer a snapshot's resources with one of a type changed."""
+    all_of_it = copy.deepcopy(resources(name))
+    change(judges.of_type(all_of_it, type_)[which])
+    return all_of_it
+
+
+def put(*path, value):
+    """Answer a change that sets what stands at a path."""
+
+    def change(resource):
+        for step in path[:-1]:
+            resource = resource[step]
+        resource[path[-1]] = value
+
+    return change
+
+
+def setting(name, value):
+    """Answer a change of one app setting: ``None`` takes it out."""
+
+    def change(site):
+        held = site["properties"]["siteConfig"]["appSettings"]
+        held[:] = [each for each in held if each["name"] != name]
+        if value is not None:
+            held.append({"name": name, "value": value})
+
+    return change
+
+
+def moved_up(resource):
+    """A container's grant, given on the whole account."""
+    resource["id"] = re.sub(r"/blobServices/default/containers/[\w-]+", "", resource["id"])
+
+
+ROLES = "/subscriptions/0/providers/Microsoft.Authorization/roleDefinitions/"
+CONTRIBUTOR = ROLES + "b24988ac-6180-42a0-ab88-20f7382dd24c"
+KEY_OPERATOR = ROLES + "81a9662b-bebf-436f-a333-f67b29880f12"
+ACCOUNT_CONTRIBUTOR = ROLES + "17d1049b-9a84-46fb-8f53-869881c3d3ab"
+STRANGER = "33333333-3333-3333-3333-333333333333"
+CANARY_WRITER = 4
+PROPERTIES = "properties"
+
+FAULTS = {
+    "a wider role": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=CONTRIBUTOR), 0),
+    "a role that lists keys": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=KEY_OPERATOR), 5),
+    "a role that fails an account over": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=ACCOUNT_CONTRIBUTOR), 5),
+    "the canary's role on the whole account": ("rights", ASSIGNMENT, moved_up, CANARY_WRITER),
+    "a grant to a stranger": ("rights", ASSIGNMENT, put(PROPERTIES, "principalId", value=STRANGER), CANARY_WRITER),
+    "a grant without a reason": ("rights", ASSIGNMENT, put(PROPERTIES, "description", value=""), 0),
+    "a geo-redundant host account": ("hosts", ACCOUNT, put("sku", "name", value="Standard_RAGZRS"), "sthost"),
+    "a host account elsewhere": ("hosts", ACCOUNT, put("location", value="westeurope"), "sthost"),
+    "shared keys on": ("hardening", ACCOUNT, put(PROPERTIES, "allowSharedKeyAccess", value=True), 0),
+    "public blobs allowed": ("hardening", ACCOUNT, put(PROPERTIES, "allowBlobPublicAccess", value=True), 1),
+    "an older TLS": ("hardening", ACCOUNT, put(PROPERTIES, "minimumTlsVersion", value="TLS1_0"), 0),
+    "no secondary to read from": ("hardening", ACCOUNT, put("sku", "name", value="Standard_GZRS"), "stprobed"),
+    "FTP on": ("hardening", SITE, put(PROPERTIES, "siteConfig", "ftpsState", value="AllAllowed"), 0),
+    "publishing with a password": (
+        "hardening",
+        "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
+        put(PROPERTIES, "allow", value=True),
+        0,
+    ),
+    "an instrumentation key that opens": (
+        "hardening",
+        "Microsoft.Insights/components",
+        put(PROPERTIES, "DisableLocalAuth", value=False),
+        0,
+    ),
+    "an account outside the list": ("regions", ACCOUNT, put("location", value="italynorth"), "stprobed"),
+    "an app outside the list": ("regions", SITE, put("location", value="mars"), 0),
+    "a misspelt setting": ("app_settings", SITE, setting("PROBE_RPOS", "900"), 0),
+    "a value that the probe refuses": ("app_settings", SITE, setting("PROBE_RPO", "soon"), 0),
+    "a telemetry switch left out": ("app_settings", SITE, setting("APPLICATIONINSIGHTS_SDKSTATS_DISABLED", None), 0),
+    "a setting that is read, left out": ("app_settings", SITE, setting("ProbedStorage_store__blobServiceUri", None), 0),
+    "one canary for all vantages": ("app_settings", SITE, setting("PROBE_BLOB", "HelloWorld.png"), 0),
+    "the state on the probed account": ("app_settings", SITE, setting("PROBE_STATE", "ProbedStorage_store"), 0),
+    "no runbook entry": ("rules", RULE, put("name", value="unheard-of"), 0),
+    "nobody told": ("rules", RULE, put(PROPERTIES, "actions", value={}), 0),
+    "a window that does not exist": ("rules", RULE, put(PROPERTIES, "windowSize", value="PT7M"), 0),
+    "a rule that looks away": ("rules", RULE, put(PROPERTIES, "evaluationFrequency", value="PT6H"), 0),
+    "a rule that is off": ("rules", RULE, put(PROPERTIES, "enabled", value=False), 0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_judge_tells_a_seeded_fault(fault):
+    judge, type_, change, which = FAULTS[fault]
+    if isinstance(which, str):
+        names = [each["name"] for each in judges.of_type(resources("default"), type_)]
+        which = next(place for place, name in enumerate(names) if name.startswith(which))
+
+    assert JUDGES[judge](spoiled(type_, change, which=which)) != []
+
+
+def test_a_secret_in_a_setting_or_an_output_is_told():
+    outputs = document("default")["outputs"]
+    keyed = spoiled(SITE, setting("AzureWebJobsStorage", "[listKeys('sthost', '2026-04-01').keys[0].value]"))
+
+    assert judges.secrets(keyed, outputs) != []
+    assert judges.secrets(resources("default"), {**outputs, "STORAGE_CONNECTION_STRING": "x"}) != []
+
+
+def test_a_role_of_our_own_is_told():
+    role = {"type": "Microsoft.Authorization/roleDefinitions", "name": "more", "id": "/x", "properties": {}}
+
+    assert judges.rights([*resources("default"), role]) != []
