@@ -62,6 +62,8 @@ class Meaning(Enum):
     """In the status of the response that it carries."""
     CAUSE = auto()
     """In the transport's exception under it."""
+    ITSELF = auto()
+    """In its own class."""
 
 
 MEANINGS: dict[type[Exception], tuple[Meaning, str]] = {
@@ -75,19 +77,19 @@ MEANINGS: dict[type[Exception], tuple[Meaning, str]] = {
     azure.ODataV4Error: (Meaning.STATUS, "protocol"),
     azure.TooManyRedirectsError: (Meaning.STATUS, "protocol"),
     azure.DecodeError: (Meaning.STATUS, "protocol"),
-    azure.IncompleteReadError: (Meaning.CAUSE, "truncated"),
-    azure.DeserializationError: (Meaning.CAUSE, "protocol"),
+    azure.IncompleteReadError: (Meaning.ITSELF, "truncated"),
+    azure.DeserializationError: (Meaning.ITSELF, "protocol"),
     # What happened on the way; the second is the error.type where nothing is under the exception.
     azure.AzureError: (Meaning.CAUSE, "protocol"),
     azure.ServiceRequestError: (Meaning.CAUSE, "refused"),
     azure.ServiceRequestTimeoutError: (Meaning.CAUSE, "connect_timeout"),
     azure.ServiceResponseError: (Meaning.CAUSE, "protocol"),
     azure.ServiceResponseTimeoutError: (Meaning.CAUSE, "timeout"),
-    azure.StreamConsumedError: (Meaning.CAUSE, "protocol"),
-    azure.StreamClosedError: (Meaning.CAUSE, "protocol"),
-    azure.ResponseNotReadError: (Meaning.CAUSE, "protocol"),
+    azure.StreamConsumedError: (Meaning.ITSELF, "protocol"),
+    azure.StreamClosedError: (Meaning.ITSELF, "protocol"),
+    azure.ResponseNotReadError: (Meaning.ITSELF, "protocol"),
     # A request of ours that cannot even be put into words.
-    azure.SerializationError: (Meaning.CAUSE, "400"),
+    azure.SerializationError: (Meaning.ITSELF, "400"),
 }
 """Every exception of azure.core, and where its ``error.type`` is found; a subclass is as its base."""
 
@@ -120,13 +122,17 @@ def failure_of(error: BaseException, where: Where) -> Failure:
     meaning, otherwise = next(
         (MEANINGS[each] for each in type(error).__mro__ if each in MEANINGS), (Meaning.CAUSE, "protocol")
     )
-    cause = _transport_error(error)
-    if meaning is Meaning.CAUSE and cause is not None:
-        under = failures.failure_of(cause, where)
-        return _failure(error, under.error_type, under.detail)
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    error_type = (error_of_status(status) if status else None) or otherwise
-    return _failure(error, error_type, f"{where.address}: {_said(error)}")
+    said = f"{where.address}: {_said(error)}"
+    match meaning:
+        case Meaning.CAUSE:
+            cause = _transport_error(error)
+            under = failures.failure_of(cause, where) if cause else None
+            return _failure(error, under.error_type if under else otherwise, under.detail if under else said)
+        case Meaning.STATUS:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            return _failure(error, (error_of_status(status) if status else None) or otherwise, said)
+        case Meaning.ITSELF:
+            return _failure(error, otherwise, said)
 
 
 def _transport_error(error: BaseException) -> BaseException | None:
