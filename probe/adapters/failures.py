@@ -51,6 +51,8 @@ def _tls(error: BaseException, where: Where) -> Failure:
 
 def _connect(error: BaseException, where: Where) -> Failure:
     """Judge a connection that did not come about; what is neither silence nor a reset was turned away."""
+    if where.phase is Phase.TLS:
+        return _tls(error, where)
     match _errno(error):
         case errno.ETIMEDOUT:
             return Failure(error_type="connect_timeout", detail=f"{where.address}: no connection in time")
@@ -181,6 +183,8 @@ def _said(error: BaseException) -> str:
     found = _cause(error)
     if isinstance(found, OSError) and found.errno and found.strerror:
         return found.strerror if found.errno < 0 else os.strerror(found.errno)
+    if isinstance(found, ConnectionError):  # asyncio's own, for an end of the stream that it did not expect
+        return "closed by the other side"
     return type(found).__name__
 
 

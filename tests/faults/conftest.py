@@ -1,4 +1,4 @@
-"""What the fault tests share: a way to probe one endpoint on loopback, and proof that nothing is left of it."""
+"""What the fault tests share: a way to probe endpoints on loopback, and proof that nothing is left of it."""
 
 import asyncio
 import functools

@@ -2,14 +2,10 @@
 
 import asyncio
 import gzip
-import socket
-import ssl
-import threading
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-import trustme
 
 from probe.core import canary
 from probe.core.reading import Fault, Purpose
@@ -25,7 +21,6 @@ from tests.faults.attempt_servers import (
     chunked,
     dripped,
     endless,
-    full_queue,
     held,
     once,
     reset_after,
@@ -34,7 +29,7 @@ from tests.faults.attempt_servers import (
 
 DEADLINE = 0.4
 GRACE = timedelta(seconds=0.2)
-P, S = Location.PRIMARY, Location.SECONDARY
+P = Location.PRIMARY
 
 
 @dataclass(frozen=True, kw_only=True)
