@@ -112,14 +112,14 @@ def payload(status: ScheduleStatus | None, *, past_due: bool) -> str:
 
 
 def at_start(schedule: Schedule, stored: ScheduleStatus | None, now: datetime) -> tuple[ScheduleStatus, bool]:
-    """Give the status to start from, and whether a run is past due.
-
-    A timer that has never run is not past due, and neither is one whose schedule has changed since.
-    """
-    fresh = ScheduleStatus(next=schedule.following(now))
-    if stored is None or stored.last is None or schedule.following(stored.last) != stored.next:
-        return fresh, False
-    return stored, now > stored.next
+    """Give the status to start from, and whether a run is past due; after a change of schedule none is."""
+    decided = stored and (stored.last or stored.last_updated)
+    expected = schedule.following(decided or now)
+    if stored is not None and stored.next == expected:
+        return stored, now > stored.next
+    if decided is None or now > expected:
+        decided = now
+    return ScheduleStatus(next=schedule.following(decided), last_updated=decided), False
 
 
 def after_run(

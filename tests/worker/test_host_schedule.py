@@ -50,10 +50,16 @@ def test_a_schedule_that_recurs_within_the_minute_is_not_monitored(told, monitor
     assert Schedule.parse(told).monitored(NOON) is monitored
 
 
-def test_a_timer_that_never_ran_is_not_past_due():
-    stored = ScheduleStatus(next=NOON - MINUTE)
+def test_a_new_timer_is_not_past_due():
+    fresh = ScheduleStatus(next=NOON + MINUTE, last_updated=NOON)
 
-    assert at_start(EACH_MINUTE, stored, NOON) == (ScheduleStatus(next=NOON + MINUTE), False)
+    assert at_start(EACH_MINUTE, None, NOON) == (fresh, False)
+
+
+def test_a_timer_that_missed_its_first_occurrence_is_past_due():
+    stored = ScheduleStatus(next=NOON - MINUTE, last_updated=NOON - 2 * MINUTE)
+
+    assert at_start(EACH_MINUTE, stored, NOON) == (stored, True)
 
 
 def test_occurrences_missed_while_no_host_ran_coalesce_into_one_past_due_run():
@@ -68,13 +74,22 @@ def test_occurrences_missed_while_no_host_ran_coalesce_into_one_past_due_run():
     assert following.next == NOON + MINUTE
 
 
-def test_a_changed_schedule_is_not_past_due():
+@pytest.mark.parametrize(
+    ("told", "following"),
+    [
+        pytest.param(
+            "0 */2 * * * *", NOON + 2 * MINUTE, id="its next occurrence has passed: counted from now"
+        ),
+        pytest.param("0 5 12 * * *", NOON + 5 * MINUTE, id="it has not: counted from the last run"),
+    ],
+)
+def test_a_changed_schedule_is_not_past_due(told, following):
     ran = NOON - 10 * MINUTE
-    stored = ScheduleStatus(last=ran, next=ran + 5 * MINUTE, last_updated=ran)
+    stored = ScheduleStatus(last=ran, next=ran + MINUTE, last_updated=ran)
 
-    _, past_due = at_start(EACH_MINUTE, stored, NOON)
+    status, past_due = at_start(Schedule.parse(told), stored, NOON)
 
-    assert not past_due
+    assert (status.next, past_due) == (following, False)
 
 
 def test_occurrences_missed_while_a_run_lasted_coalesce_into_one():
