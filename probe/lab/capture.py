@@ -7,10 +7,11 @@ where it is asked for, by ``settled``, and always by the same words.
 import asyncio
 import json
 import os
-import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from probe.adapters import telemetry
@@ -88,3 +89,101 @@ async def otlp(reports: Sequence[TickReport], *, traces: Traces = Traces.FAILURE
             await sending.flush()
         sending.close()
         return {path: ingestion.bodies(path) for path in ("/v1/logs", "/v1/metrics", "/v1/traces")}
+
+
+async def tape(name: str, *, traces: Traces = Traces.FAILURES) -> list[Taken]:
+    """Play a tape and answer what each of its ticks put on the wire."""
+    return await azure_monitor(await play(TAPES[name]), traces=traces)
+
+
+GOLDEN = {
+    "healthy": (0, 1),
+    "failing_primary": (2, 3),
+    "recovery": (5,),
+    "corrupt_canary": (1,),
+    "lagging_secondary": (18,),
+    "lost_secondary": (1,),
+    "denied": (1,),
+    "both_down": (1,),
+    "blind": (1,),
+    "twice": (1,),
+}
+"""The ticks of each tape, from 0, that are kept as golden files."""
+
+_VOLATILE_TAGS = (
+    "ai.device.id",
+    "ai.device.locale",
+    "ai.internal.sdkVersion",
+)
+
+
+def settled(taken: Taken) -> list[Envelope]:
+    """Answer a tick's envelopes with what differs from run to run, or between machines, replaced.
+
+    Ids keep their identity within the tick: the same id becomes the same word. A metric's time, which is that
+    of its collection, becomes the end of the tick.
+    """
+    names: dict[str, str] = {}
+    end = time_text(taken.report.started_at + taken.report.duration)
+    return [_settled(each, names, end) for each in taken.envelopes]
+
+
+def _settled(envelope: Envelope, names: dict[str, str], end: str) -> Envelope:
+    kind = envelope["data"]["baseType"]
+    tags = {key: "…" if key in _VOLATILE_TAGS else value for key, value in envelope["tags"].items()}
+    data = dict(envelope["data"]["baseData"])
+    for where, key in ((tags, "ai.operation.id"), (tags, "ai.operation.parentId"), (data, "id")):
+        if key in where and not _is_parents(where[key]):
+            where[key] = names.setdefault(where[key], f"<id {len(names) + 1}>")
+    return {
+        **envelope,
+        "tags": tags,
+        "time": end if kind == "MetricData" else envelope["time"],
+        "data": {"baseType": kind, "baseData": data},
+    }
+
+
+def _is_parents(value: str) -> bool:
+    """Answer whether an id is one that ``parent`` gave: those are the same in every run."""
+    return value.startswith("0000000000")
+
+
+async def golden() -> dict[str, list[Envelope]]:
+    """Answer the golden files' contents, by name."""
+    found = {}
+    for name, ticks in GOLDEN.items():
+        taken = await tape(name)
+        found[name] = [envelope for tick in ticks for envelope in settled(taken[tick])]
+    return found
+
+
+def text(envelopes: Sequence[Envelope]) -> str:
+    """Answer envelopes as the golden files have them: JSON, a line for each thing to look at."""
+    return "[\n" + ",\n".join(map(_lines, envelopes)) + "\n]\n"
+
+
+def _lines(envelope: Envelope) -> str:
+    head = ", ".join(f'"{key}": {_json(envelope[key])}' for key in ("name", "time", "iKey"))
+    base = envelope["data"]["baseData"]
+    data = ",\n    ".join(f'"{key}": {_json(value)}' for key, value in base.items())
+    kind = _json(envelope["data"]["baseType"])
+    tags = _json(envelope["tags"])
+    return f' {{{head},\n  "tags": {tags},\n  "data": {{"baseType": {kind}, "baseData": {{\n    {data}}}}}}}'
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def main() -> None:
+    """Write the golden files into the folder that is given."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tests/telemetry/golden")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, envelopes in asyncio.run(golden()).items():
+        path = folder / f"{name}.json"
+        path.write_text(text(envelopes), encoding="utf-8")
+        print(f"{path}: {len(envelopes)} rows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A telemetry backend on loopback: takes what the real exporters send, and fails in the ways that real ones do.
+"""A telemetry backend on loopback: takes what the real exporters send, and fails as real ones do.
 
 Rules kept here: it keeps what it took as it arrived (Azure Monitor envelopes parsed, OTLP bodies as bytes);
 its address stays the same while its mode changes; stopping it ends its threads.
@@ -112,6 +112,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_POST(self) -> None:
@@ -173,7 +175,7 @@ class BlackHole:
     def __enter__(self) -> Self:
         for _ in range(3):
             filler = socket.socket()
-            filler.setblocking(False)
+            filler.settimeout(0)
             filler.connect_ex(self._listener.getsockname())
             self._fillers.append(filler)
         return self

@@ -86,7 +86,7 @@ TAPES: dict[str, tuple[Scene, ...]] = {
     "slow_primary": (*_ticks(1), *_ticks(1, primary=SLOW)),
     "twice": (*_ticks(1), Scene(again=True)),
 }
-"""What can happen, by name. The first ticks of most are healthy, so that there is something to differ from."""
+"""What can happen, by name. Most begin with healthy ticks, so that there is something to differ from."""
 
 
 @dataclass(slots=True)

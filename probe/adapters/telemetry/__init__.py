@@ -5,6 +5,8 @@ report, ``otel`` puts it in OpenTelemetry's terms, ``exporters`` and ``sender`` 
 the port. Rules kept here: nothing of OpenTelemetry is imported unless there is somewhere to send to.
 """
 
+from typing import Protocol
+
 from probe.adapters.telemetry.console import Console
 from probe.adapters.telemetry.plain import Printer, Silent
 from probe.adapters.telemetry.settings import TelemetrySettings, Traces, problems
@@ -12,10 +14,18 @@ from probe.adapters.telemetry.sigterm import before_sigterm
 from probe.core.errors import ConfigurationError
 from probe.ports import Telemetry
 
-__all__ = ["TelemetrySettings", "Traces", "build", "problems"]
+__all__ = ["ProcessTelemetry", "TelemetrySettings", "Traces", "build", "problems"]
 
 
-def build(settings: TelemetrySettings) -> Telemetry:
+class ProcessTelemetry(Telemetry, Protocol):
+    """A ``Telemetry`` that lives as long as its process, and can be ended with it."""
+
+    def close(self) -> None:
+        """Send what is buffered, within the flush bound, and end; for the process's own end."""
+        ...
+
+
+def build(settings: TelemetrySettings) -> ProcessTelemetry:
     """Answer the telemetry that the settings ask for. Raises ``ConfigurationError`` with every problem."""
     if found := problems(settings):
         raise ConfigurationError(found)
@@ -25,7 +35,7 @@ def build(settings: TelemetrySettings) -> Telemetry:
     return Printer(settings, console) if console else Silent()
 
 
-def _exporting(settings: TelemetrySettings, console: Console | None) -> Telemetry:
+def _exporting(settings: TelemetrySettings, console: Console | None) -> ProcessTelemetry:
     from probe.adapters.telemetry.emitter import Emitter  # noqa: PLC0415 - it imports OpenTelemetry: 0.5 s
     from probe.adapters.telemetry.exporters import backends  # noqa: PLC0415
     from probe.adapters.telemetry.otel import Pipeline  # noqa: PLC0415

@@ -8,6 +8,7 @@ where they have one.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from probe.core.breaker import State
@@ -27,6 +28,19 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+class Pace(StrEnum):
+    """When a metric is sent: what has to be seen at once in every tick, the rest summed up while all is well.
+
+    Nothing is lost by it, since counters and histograms add up; it is what makes the volume small.
+    """
+
+    TICK = "each tick"
+    CALM = "each tick; summed over 5 minutes while all is well"
+
+
+CALM_INTERVAL = timedelta(minutes=5)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One instrument. ``buckets`` are a histogram's bounds, in its unit."""
@@ -36,6 +50,7 @@ class Metric:
     unit: str
     meaning: str
     attributes: tuple[str, ...]
+    pace: Pace = Pace.CALM
     buckets: tuple[float, ...] = ()
 
 
@@ -91,6 +106,16 @@ ENDPOINT_UP = Metric(
     unit="1",
     meaning="1 when a client is served there, 0 when not; nothing is sent while the verdict is inconclusive",
     attributes=(*_WHERE, "probe.verdict"),
+    pace=Pace.TICK,
+)
+INCONCLUSIVE = Metric(
+    name="probe.inconclusive",
+    kind=Kind.COUNTER,
+    unit="{verdict}",
+    meaning="verdicts that claim neither an outage nor health, on an endpoint (with location) or on the "
+    "target (without); they send no availability result",
+    attributes=_WHERE,
+    pace=Pace.TICK,
 )
 BREAKER_STATE = Metric(
     name="probe.breaker.state",
@@ -98,6 +123,7 @@ BREAKER_STATE = Metric(
     unit="1",
     meaning="0 closed, 1 half-open, 2 open",
     attributes=(*_WHO, "probe.breaker.state_name"),
+    pace=Pace.TICK,
 )
 BREAKER_TRANSITIONS = Metric(
     name="probe.breaker.transitions",
@@ -105,6 +131,7 @@ BREAKER_TRANSITIONS = Metric(
     unit="{transition}",
     meaning="moves of the breaker",
     attributes=(*_WHO, "probe.from", "probe.to"),
+    pace=Pace.TICK,
 )
 REPLICATION_LAG = Metric(
     name="probe.replication.lag",
@@ -112,6 +139,7 @@ REPLICATION_LAG = Metric(
     unit="s",
     meaning="how far the secondary's canary is behind: what was observed",
     attributes=(*_WHERE, "probe.replication.status"),
+    pace=Pace.TICK,
 )
 LAST_SYNC_AGE = Metric(
     name="probe.replication.last_sync.age",
@@ -119,6 +147,7 @@ LAST_SYNC_AGE = Metric(
     unit="s",
     meaning="age of the last sync time: Azure's own bound; absent while Azure tells none",
     attributes=(*_WHERE, "probe.replication.status"),
+    pace=Pace.TICK,
 )
 REPLICATION_DELAY = Metric(
     name="probe.replication.delay",
@@ -164,6 +193,7 @@ TICKS = Metric(
     unit="{tick}",
     meaning="ticks, by how they ended",
     attributes=("probe.vantage", "probe.result"),
+    pace=Pace.TICK,
 )
 STATE_ERRORS = Metric(
     name="probe.state.errors",
@@ -171,6 +201,7 @@ STATE_ERRORS = Metric(
     unit="{error}",
     meaning="failures of the state store",
     attributes=("probe.vantage", "probe.operation", "error.type"),
+    pace=Pace.TICK,
 )
 TELEMETRY_LOST = Metric(
     name="probe.telemetry.lost",
@@ -178,6 +209,7 @@ TELEMETRY_LOST = Metric(
     unit="{item}",
     meaning="rows that a telemetry backend did not take, told once it takes rows again",
     attributes=("probe.vantage", "probe.backend"),
+    pace=Pace.TICK,
 )
 
 METRICS = (
@@ -186,6 +218,7 @@ METRICS = (
     PHASE_DURATION,
     READS,
     ENDPOINT_UP,
+    INCONCLUSIVE,
     BREAKER_STATE,
     BREAKER_TRANSITIONS,
     REPLICATION_LAG,
@@ -313,9 +346,15 @@ def markdown() -> str:
     """Answer the README's tables, from the catalogue."""
     parts = [
         _table(
-            ("metric", "instrument, unit", "what it counts or measures", "attributes"),
+            ("metric", "instrument, unit", "what it counts or measures", "sent", "attributes"),
             [
-                (f"`{each.name}`", f"{each.kind} {each.unit}", each.meaning, _values(each.attributes))
+                (
+                    f"`{each.name}`",
+                    f"{each.kind} {each.unit}",
+                    each.meaning,
+                    each.pace,
+                    _values(each.attributes),
+                )
                 for each in METRICS
             ],
         ),

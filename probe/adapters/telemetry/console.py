@@ -11,7 +11,8 @@ from typing import TextIO
 from probe.adapters.telemetry.catalogue import Kind
 from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span, Value
 
-_COMMON = ("probe.target", "probe.vantage", "server.address", "server.port")
+_COMMON = ("probe.vantage", "server.address", "server.port")
+"""Attributes that say the same in every line."""
 
 
 class Console:
@@ -59,16 +60,14 @@ def _span(span: Span) -> str:
     took = (span.ended_at - span.started_at).total_seconds()
     where = span.attributes.get("url.full", "")
     why = f"  {span.error}" if span.error else ""
-    return " ".join(
-        f"{span.name} {where}  {took:.3f} s{why}  {_pairs(_shortened(span.attributes))}".split(" ")
-    )
+    return f"{span.name} {where}  {took:.3f} s{why}  [{_pairs(_shortened(span.attributes))}]"
 
 
 def _metrics(measurements: Iterable[Measurement]) -> Iterator[str]:
     """Answer a line for each series, as a backend would see it: sums, last values, counts with their mean."""
     series: dict[str, tuple[Measurement, list[float]]] = {}
     for each in measurements:
-        attributes = {key: value for key, value in each.attributes.items() if key != "server.port"}
+        attributes = {key: value for key, value in each.attributes.items() if key not in _COMMON}
         key = f"{each.metric.name}  {_pairs(attributes)}"
         series.setdefault(key, (each, []))[1].append(each.value)
     for key, (each, values) in sorted(series.items()):

@@ -110,7 +110,7 @@ def _sender(
             Part(rows=lambda batch: len(batch.records), send=lambda batch: _good(logs.export(batch.records))),
             Part(
                 rows=lambda batch: points(batch.metrics),
-                send=lambda batch: batch.metrics is None or _good(metrics.export(batch.metrics)),
+                send=lambda batch: _good(metrics.export(batch.metrics)),
             ),
             Part(rows=lambda batch: len(batch.spans), send=lambda batch: _good(spans.export(batch.spans))),
         ),

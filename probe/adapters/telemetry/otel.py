@@ -3,14 +3,13 @@
 Rules kept here: own providers, never the global ones, so that neither the Functions worker nor a library adds
 to or takes from what the probe sends; no thread and no exit hook of the SDK's; every span that is made is
 sampled, under whatever parent; each batch stands for itself, so that a gauge of an earlier tick is never sent
-again.
+again; what is summed up while all is well goes out with the next tick in which it is not.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -20,7 +19,12 @@ from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    InMemoryMetricReader,
+    MetricsData,
+    ResourceMetrics,
+)
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -30,9 +34,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.trace.status import Status, StatusCode
 
 from probe.adapters.telemetry import catalogue
-from probe.adapters.telemetry.catalogue import Kind, Metric
+from probe.adapters.telemetry.catalogue import Kind, Metric, Pace
 from probe.adapters.telemetry.settings import TelemetrySettings
-from probe.adapters.telemetry.signals import Attributes, Availability, Event, Signals, Span
+from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span
 from probe.ports import TraceParent
 
 type Temporality = Mapping[type, AggregationTemporality]
@@ -52,7 +56,7 @@ class Batch:
     """What one tick sends to one backend. ``told`` are the lost rows that it reports."""
 
     records: Sequence[ReadableLogRecord]
-    metrics: MetricsData | None
+    metrics: MetricsData
     spans: Sequence[ReadableSpan]
     told: int = 0
 
@@ -68,56 +72,46 @@ class Pipeline:
         resource = _resource(settings)
         self._spans = _Spans()
         self._records = _Records()
-        self._readers = {
-            backend: InMemoryMetricReader(
-                {**each, _GAUGE: AggregationTemporality.DELTA},
-                cardinality_limits=dict.fromkeys(_INSTRUMENTS, _CARDINALITY),
-            )
-            for backend, each in temporality.items()
-        }
+        self._meters = {pace: _Meters(pace, resource, temporality, settings.service_version) for pace in Pace}
+        self._summed_at: datetime | None = None
         self._tracers = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._tracers.add_span_processor(self._spans)
         loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
         loggers.add_log_record_processor(self._records)
-        meters = MeterProvider(
-            list(self._readers.values()),
-            resource,
-            exemplar_filter=AlwaysOffExemplarFilter(),
-            shutdown_on_exit=False,
-        )
         version = settings.service_version
         self._tracer = self._tracers.get_tracer(catalogue.SCOPE, version)
         self._logger = loggers.get_logger(catalogue.SCOPE, version)
-        self._instruments = _instruments(meters.get_meter(catalogue.SCOPE, version))
 
     def batches(
         self, signals: Signals, parent: TraceParent | None, told: Mapping[str, int]
     ) -> dict[str, Batch]:
         """Answer what a tick sends, by backend. ``told`` are the lost rows that each backend reports."""
         for each in signals.measurements:
-            self._record(each.metric.name, each.metric.kind, each.value, each.attributes)
+            self._meters[each.metric.pace].record(each)
         context = self._trace(signals, parent)
         for result in signals.results:
             self._logger.emit(_availability(result, context, self._new_id()))
         for event in signals.events:
             self._logger.emit(_event(event, context))
         records, spans = self._records.take(), self._spans.take()
+        due = [self._meters[each] for each in Pace if each is Pace.TICK or self._is_due(signals)]
         return {
             backend: Batch(
-                records=records, metrics=reader.get_metrics_data(), spans=spans, told=told.get(backend, 0)
+                records=records,
+                metrics=MetricsData([found for each in due for found in each.collect(backend)]),
+                spans=spans,
+                told=count,
             )
-            for backend, reader in self._readers.items()
+            for backend, count in told.items()
         }
 
-    def _record(self, name: str, kind: Kind, value: float, attributes: Attributes) -> None:
-        instrument = self._instruments[name]
-        match kind:
-            case Kind.COUNTER:
-                instrument.add(value, attributes)
-            case Kind.HISTOGRAM:
-                instrument.record(value, attributes)
-            case Kind.GAUGE:
-                instrument.set(value, attributes)
+    def _is_due(self, signals: Signals) -> bool:
+        """Answer whether what is summed up while all is well is sent with this tick."""
+        last = self._summed_at
+        if signals.calm and last is not None and timedelta(0) <= signals.at - last < catalogue.CALM_INTERVAL:
+            return False
+        self._summed_at = signals.at
+        return True
 
     def _trace(self, signals: Signals, parent: TraceParent | None) -> Context:
         """Make the spans and answer the context that the records belong to: the tick's trace."""
@@ -153,6 +147,44 @@ class Pipeline:
 
     def _new_id(self) -> str:
         return trace.format_span_id(self._tracers.id_generator.generate_span_id())
+
+
+class _Meters:
+    """The instruments of one pace, with a reader for each backend."""
+
+    def __init__(
+        self, pace: Pace, resource: Resource, temporality: Mapping[str, Temporality], version: str
+    ) -> None:
+        self._readers = {
+            backend: InMemoryMetricReader(
+                {**each, _GAUGE: AggregationTemporality.DELTA},
+                cardinality_limits=dict.fromkeys(_INSTRUMENTS, _CARDINALITY),
+            )
+            for backend, each in temporality.items()
+        }
+        provider = MeterProvider(
+            list(self._readers.values()),
+            resource,
+            exemplar_filter=AlwaysOffExemplarFilter(),
+            shutdown_on_exit=False,
+        )
+        meter = provider.get_meter(catalogue.SCOPE, version)
+        metrics = [each for each in catalogue.METRICS if each.pace is pace]
+        self._instruments = {each.name: _instrument(meter, each) for each in metrics}
+
+    def record(self, measurement: Measurement) -> None:
+        instrument = self._instruments[measurement.metric.name]
+        match instrument:
+            case Counter():
+                instrument.add(measurement.value, measurement.attributes)
+            case Histogram():
+                instrument.record(measurement.value, measurement.attributes)
+            case Gauge():
+                instrument.set(measurement.value, measurement.attributes)
+
+    def collect(self, backend: str) -> Sequence[ResourceMetrics]:
+        found = self._readers[backend].get_metrics_data()
+        return found.resource_metrics if found else ()
 
 
 class _Spans(SpanProcessor):
@@ -195,10 +227,6 @@ class _Records(LogRecordProcessor):
 
     def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 - the interface's
         return True
-
-
-def _instruments(meter: Meter) -> dict[str, Any]:
-    return {each.name: _instrument(meter, each) for each in catalogue.METRICS}
 
 
 def _instrument(meter: Meter, metric: Metric) -> Counter | Histogram | Gauge:
@@ -284,10 +312,8 @@ def _valid(context: Context) -> bool:
     return trace.get_current_span(context).get_span_context().is_valid
 
 
-def points(metrics: MetricsData | None) -> int:
+def points(metrics: MetricsData) -> int:
     """Answer how many points, and so rows, metrics have."""
-    if metrics is None:
-        return 0
     return sum(
         len(metric.data.data_points)
         for resource in metrics.resource_metrics

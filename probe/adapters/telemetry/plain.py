@@ -25,6 +25,10 @@ class Printer:
         """Print it."""
         self._console.show()
 
+    def close(self) -> None:
+        """Print it."""
+        self._console.show()
+
 
 class Silent:
     """Sends nothing: no backend is set."""
@@ -33,4 +37,7 @@ class Silent:
         """Do nothing."""
 
     async def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""

@@ -157,13 +157,21 @@ class Sender[B: Sendable]:
             if self._stopped:
                 return
             self._busy = True
+            told = self._taken_waiters()
             while self._waiting:
                 with contextlib.suppress(IndexError):  # put dropped it meanwhile
                     self._send(self._waiting.popleft())
             self._busy = False
-            while self._waiters:
-                with contextlib.suppress(IndexError):
-                    self._waiters.popleft()()
+            for tell in told:
+                tell()
+
+    def _taken_waiters(self) -> list[Callable[[], None]]:
+        """Take who waits by now; who comes later wakes the thread again, maybe with a later batch."""
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._waiters.popleft())
+        return taken
 
     def _send(self, batch: B) -> None:
         given_up = time.monotonic() + PATIENCE

@@ -69,7 +69,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """All of one tick. ``tick`` is ``None`` when the tick is not traced, and then there are no attempts."""
+    """All of one tick. ``tick`` is ``None`` when the tick is not traced, and then there are no attempts.
+
+    ``calm`` says that nothing happened in it that anybody would look for.
+    """
+
+    at: datetime
+    calm: bool
 
     measurements: tuple[Measurement, ...]
     results: tuple[Availability, ...]
@@ -82,11 +88,29 @@ def signals(report: TickReport, traces: Traces) -> Signals:
     """Answer all that a tick has to tell."""
     attempts = tuple(_attempts(report, traces))
     return Signals(
+        at=report.started_at,
+        calm=_calm(report),
         measurements=tuple(_measurements(report)),
         results=tuple(each for target in report.targets for each in _results(report, target)),
         events=tuple(each for target in report.targets for each in _events(report, target)),
         tick=_tick(report) if _traced(report, traces, attempts) else None,
         attempts=attempts,
+    )
+
+
+def _calm(report: TickReport) -> bool:
+    if report.result is not Result.COMPLETED or report.state_problems:
+        return False
+    return all(_calm_target(each) for each in report.targets)
+
+
+def _calm_target(target: TargetReport) -> bool:
+    judged = [target.judged(location) for location in target.target.locations]
+    return (
+        target.judgement.target.verdict is TargetVerdict.OK
+        and all(each is None or each.verdict is EndpointVerdict.HEALTHY for each in judged)
+        and all(each.ok for each in target.readings)
+        and not target.transitions
     )
 
 
@@ -110,6 +134,8 @@ def _of_target(report: TickReport, target: TargetReport) -> Iterator[Measurement
         yield from _of_reading(_where(report, target, reading.location), reading)
     for read in target.reads:
         yield _measure(catalogue.READS, 1, who, {"probe.served_by": str(read.served_by or "none")})
+    if target.judgement.target.verdict is TargetVerdict.INCONCLUSIVE:
+        yield _measure(catalogue.INCONCLUSIVE, 1, who)
     state = target.breaker.state
     yield _measure(
         catalogue.BREAKER_STATE, BREAKER_STATES[state], who, {"probe.breaker.state_name": str(state)}
@@ -137,7 +163,9 @@ def _of_endpoint(where: Attributes, target: TargetReport, location: Location) ->
     judged = target.judged(location)
     if judged is None:
         return
-    if judged.verdict is not EndpointVerdict.INCONCLUSIVE:
+    if judged.verdict is EndpointVerdict.INCONCLUSIVE:
+        yield _measure(catalogue.INCONCLUSIVE, 1, where)
+    else:
         up = int(judged.verdict.up)
         yield _measure(catalogue.ENDPOINT_UP, up, where, {"probe.verdict": str(judged.verdict)})
     age = _canary_age(judged)
@@ -180,7 +208,7 @@ def _endpoint_result(
     reading = judged.reading
     error: Attributes = {"error.type": reading.error_type} if reading and reading.error_type else {}
     measured = {
-        **(_phases(reading) if reading else {}),
+        **_endpoint_phases(target, location, reading),
         "canary_age": _canary_age(judged),
         "lag": _lag(target.replication.lag, location),
         "last_sync_age": _lag(target.replication.last_sync_age, location),
@@ -200,6 +228,14 @@ def _endpoint_result(
         },
         measurements={name: value for name, value in measured.items() if value is not None},
     )
+
+
+def _endpoint_phases(target: TargetReport, location: Location, reading: Reading | None) -> dict[str, float]:
+    """Answer the phases of an endpoint: the judged attempt's, and those of connecting from who connected."""
+    found: dict[str, float] = {}
+    for each in (*target.at(location), *([reading] if reading else [])):
+        found |= _phases(each)
+    return {name: found[name] for name in _PHASES if name in found}
 
 
 def _reads_result(report: TickReport, target: TargetReport) -> Availability:
