@@ -113,7 +113,7 @@ def payload(status: ScheduleStatus | None, *, past_due: bool) -> str:
 
 def at_start(schedule: Schedule, stored: ScheduleStatus | None, now: datetime) -> tuple[ScheduleStatus, bool]:
     """Give the status to start from, and whether a run is past due; after a change of schedule none is."""
-    decided = stored and (stored.last or stored.last_updated)
+    decided = None if stored is None else stored.last or stored.last_updated
     expected = schedule.following(decided or now)
     if stored is not None and stored.next == expected:
         return stored, now > stored.next
