@@ -96,15 +96,15 @@ class Listener:
         self._profile = profile
         if profile.door is not Door.SILENT:
             self._reset_connections()
-        if profile.door is not Door.CLOSED:
-            self._listening = _bound(self.port)
-        if profile.door is Door.OPEN:
-            self._open(self._listening, profile.tls)
-        elif profile.door is Door.SILENT:
-            self._fillers = _silenced(self._listening)
+        if profile.door is Door.CLOSED:
+            return
+        self._listening = listening = _bound(self.port)
+        if profile.door is Door.SILENT:
+            self._fillers = _silenced(listening)
+        else:
+            self._open(listening, profile.tls)
 
-    def _open(self, listening: socket.socket | None, tls: TlsMode | None) -> None:
-        assert listening is not None  # noqa: S101 (bound just before)
+    def _open(self, listening: socket.socket, tls: TlsMode | None) -> None:
         listening.listen(BACKLOG)
         context = self._certificates.server(tls) if self._certificates else None
         asyncio.get_running_loop().add_reader(listening, self._accept, listening, context)
@@ -204,9 +204,8 @@ def _check_free(port: int) -> None:
         sole.bind((HOST, port))
 
 
-def _silenced(listening: socket.socket | None) -> list[socket.socket]:
+def _silenced(listening: socket.socket) -> list[socket.socket]:
     """Fill the queue of a socket that nobody accepts from: the kernel then drops every further SYN."""
-    assert listening is not None  # noqa: S101 (bound just before)
     listening.listen(0)
     fillers = []
     for _ in range(2):  # a backlog of 0 holds one connection; the second is there to be sure

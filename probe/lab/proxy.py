@@ -24,7 +24,7 @@ from probe.lab.history import History, Version
 from probe.lab.listener import CLOSE_TIMEOUT, HOST, Door, Listener, Profile
 from probe.lab.names import SUFFIX, Names
 from probe.lab.strikes import STRIKES, Struck
-from probe.lab.upstream import upstream_session
+from probe.lab.upstream import payload, upstream_session
 from probe.lab.wire import HOP_BY_HOP, Answer, Request, azure_error, read_request
 
 _NOBODY = Request(method="GET", target="/", headers=CIMultiDict())
@@ -209,17 +209,21 @@ class Proxy:
         """Answer one request; answer whether the connection lives on."""
         self.counts["reads" if is_read(request.method) else "writes"] += 1
         active = self._striking(request)
-        if active is not None:
-            self.counts["struck"] += 1
+        if active is None:
+            answer = await self._answer(request)
+            writer.write(answer.head() + answer.body)
+            await writer.drain()
+            return request.keep_alive
+        self.counts["struck"] += 1
         struck = Struck(
-            fault=active.fault.effect if active else _HEALTHY,
+            fault=active.fault.effect,
             request=request,
             reader=reader,
             writer=writer,
             answer=lambda: self._answer(request),
-            pinned=active.pinned if active else {},
+            pinned=active.pinned,
         )
-        return await (STRIKES[struck.fault.kind](struck) if active else struck.send(await struck.answer()))
+        return await STRIKES[struck.fault.kind](struck)
 
     async def _answer(self, request: Request) -> Answer:
         """Answer as the healthy endpoint would."""
@@ -268,19 +272,15 @@ class Proxy:
         assert self._session is not None  # noqa: S101 (made on entering)
         dropped = {*HOP_BY_HOP, "content-length"}
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in dropped]
-        data = request.body if request.body or request.method in {"PUT", "POST", "PATCH"} else None
         url = URL(self.upstream + request.target, encoded=True)
         try:
             async with self._session.request(
-                request.method, url, headers=headers, data=data, allow_redirects=False
+                request.method, url, headers=headers, data=payload(request), allow_redirects=False
             ) as got:
                 return _answered(request, got, await got.read())
         except aiohttp.ClientError as error:
             self._events.emit(self.name, f"the storage behind does not answer: {error!r}")
             raise ConnectionResetError("no upstream") from error
-
-
-_HEALTHY = Fault(kind=Kind.LATENCY, seconds=0)
 
 
 def _answered(request: Request, got: aiohttp.ClientResponse, body: bytes) -> Answer:

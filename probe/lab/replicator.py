@@ -29,7 +29,7 @@ from probe.lab.certificates import Certificates
 from probe.lab.errors import LabError
 from probe.lab.events import Events
 from probe.lab.history import History, blob_path
-from probe.lab.upstream import upstream_session
+from probe.lab.upstream import payload, upstream_session
 from probe.lab.wire import HOP_BY_HOP, Answer, Request
 
 VERSION = "2021-10-04"
@@ -307,10 +307,11 @@ class Replicator:
         assert self._session is not None  # noqa: S101 (made on entering)
         url = URL(upstream + _signed(request, self._sas), encoded=True)
         headers = {"x-ms-version": VERSION, **request.headers}
-        data = request.body if request.method in {"PUT", "POST", "PATCH"} else None
         while True:
             try:
-                async with self._session.request(request.method, url, headers=headers, data=data) as got:
+                async with self._session.request(
+                    request.method, url, headers=headers, data=payload(request)
+                ) as got:
                     return Answer(status=got.status, headers=got.headers.copy(), body=await got.read())
             except aiohttp.ClientError:
                 await asyncio.sleep(RETRY_DELAY)

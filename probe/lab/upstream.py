@@ -1,8 +1,11 @@
-"""Makes the HTTP sessions that the lab itself speaks to its Azurites with."""
+"""Makes what the lab itself speaks to its Azurites with: the sessions, and the bodies that it passes on."""
+
+import io
 
 import aiohttp
 
 from probe.lab.certificates import Certificates
+from probe.lab.wire import Request
 
 
 def upstream_session(certificates: Certificates | None) -> aiohttp.ClientSession:
@@ -15,3 +18,8 @@ def upstream_session(certificates: Certificates | None) -> aiohttp.ClientSession
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         timeout=aiohttp.ClientTimeout(total=None),
     )
+
+
+def payload(request: Request) -> io.BytesIO | None:
+    """Answer the body to pass on; a method that has one gets a Content-Length even where it is empty."""
+    return io.BytesIO(request.body) if request.body or request.method in {"PUT", "POST", "PATCH"} else None
