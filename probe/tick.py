@@ -42,9 +42,17 @@ class Firing:
     parent: TraceParent | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A shard's record as this process knows it, saved or not, and the tag of the version it stands on."""
+
+    record: ShardRecord
+    tag: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
-    """All that a tick needs. ``last_known`` are the records of this process, for when the store is down."""
+    """All that a tick needs. ``last_known`` is what this process knows by shard, for when the store fails."""
 
     endpoints: Endpoints
     store: StateStore
@@ -53,7 +61,7 @@ class World:
     vantage: str
     budget: timedelta
     sleep: Sleep = asyncio.sleep
-    last_known: dict[int, ShardRecord] = field(default_factory=dict)
+    last_known: dict[int, Known] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,7 +146,11 @@ def _reason(result: Result, reports: Sequence[TargetReport], bugs: Sequence[Base
 
 
 class _Store:
-    """The shard's document during one tick: loaded before it, folded onto and saved after it."""
+    """The shard's document during one tick: loaded before it, folded onto and saved after it.
+
+    While nobody else saves, what this process knows is the newest: a tick that could not be saved is not
+    forgotten when the store is there again.
+    """
 
     def __init__(self, world: World, shard: int) -> None:
         self._world, self._shard = world, shard
@@ -152,7 +164,8 @@ class _Store:
             self._loaded = await self._load(now)
         except StateError as error:
             self._failed("load", error)
-            return self._world.last_known.get(self._shard)
+            known = self._known()
+            return known.record if known else None
         return self._loaded.record
 
     async def save(self, firing: Firing, found: Sequence[_Found]) -> list[TargetReport]:
@@ -162,33 +175,43 @@ class _Store:
         """
         now = self._world.clock()
         try:
-            record, reports = await self._folded_and_saved(firing, found, now)
+            return await self._folded_and_saved(firing, found, now)
         except StateError as error:
             self._failed("save", error)
-            known = self._loaded.record if self._loaded else self._world.last_known.get(self._shard)
-            away = not _answered(error)
-            record, reports = _folded(known, found, firing, now, store_reachable=not away)
-        self._world.last_known[self._shard] = record
-        return reports
+            base = self._loaded or self._known()
+            record = base.record if base else None
+            record, reports = _folded(record, found, firing, now, store_reachable=_answered(error))
+            self._remember(record, base.tag if base else None)
+            return reports
 
     async def _folded_and_saved(
         self, firing: Firing, found: Sequence[_Found], now: datetime
-    ) -> tuple[ShardRecord, list[TargetReport]]:
+    ) -> list[TargetReport]:
         for number in range(SAVE_TRIES):
             if number or self._loaded is None:
                 self._loaded = await self._load(now)
             record, reports = _folded(self._loaded.record, found, firing, now)
             try:
-                await self._world.store.save(self._shard, record, self._loaded.tag)
+                tag = await self._world.store.save(self._shard, record, self._loaded.tag)
             except StateConflict:
                 continue
-            return record, reports
+            self._remember(record, tag)
+            return reports
         raise StateConflict(f"{SAVE_TRIES} saves in a row met another tick's")
+
+    def _known(self) -> Known | None:
+        return self._world.last_known.get(self._shard)
+
+    def _remember(self, record: ShardRecord, tag: str | None) -> None:
+        self._world.last_known[self._shard] = Known(record=record, tag=tag)
 
     async def _load(self, now: datetime) -> Loaded:
         loaded = await self._world.store.load(self._shard)
         if loaded.replaced:
             self._tell("load", "unreadable", loaded.replaced)
+        known = self._known()
+        if known and known.tag == loaded.tag:
+            loaded = replace(loaded, record=known.record)
         if loaded.record is None:
             return loaded
         record = records.clamped(loaded.record, now)

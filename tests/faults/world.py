@@ -1,4 +1,4 @@
-"""A world to run ticks in: a geo-redundant account by script, a state store and a telemetry by hand, one clock.
+"""A world to run ticks in: a geo-redundant account by script, a state store, a telemetry, one clock.
 
 Rules kept here: the fakes stand behind ``probe.ports`` and nothing else is faked; time is the event loop's
 and passes only when everybody waits, so that an attempt "takes" its five seconds and no test does.
@@ -30,8 +30,8 @@ MINUTE = timedelta(minutes=1)
 TOOK = {"slow": 3.0, "timeout": 5.0, "connect_timeout": 2.0, "refused": 0.001, "dns": 0.001}
 """Seconds that an attempt takes by what it meets; everything else answers in ``QUICK``."""
 QUICK = 0.01
-SERVES = ("ok", "slow", "stale", "old")
-"""What a location may do and still serve: answer, answer late, stay behind, show what it had before."""
+SERVES = ("ok", "slow", "stale", "old", "lost")
+"""What a location may do and still answer with a canary."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -73,6 +73,7 @@ class Account:
 
     A script has what the attempts of a tick meet, in order; the last one stays. ``ok``, ``slow``, ``stale``
     (replication stands still) and ``old`` (the location shows what it had one write before) serve;
+    ``lost`` serves too: the account failed over, and what the secondary had not seen is lost.
     ``corrupt`` and ``unreadable`` answer the wrong content; ``hang`` never answers and has no deadline of
     its own; ``bug`` raises; everything else is an ``error.type``.
     """
@@ -88,6 +89,8 @@ class Account:
     def behave(self, primary: str, secondary: str) -> None:
         """Set the scripts of a tick; words are separated by commas."""
         self.script = {Location.PRIMARY: _words(primary), Location.SECONDARY: _words(secondary)}
+        if primary == "lost":
+            self.blobs[Location.PRIMARY] = self.blobs[Location.SECONDARY]
 
     def next(self, location: Location) -> str:
         words = self.script.get(location) or ["ok"]
@@ -185,7 +188,8 @@ class Probing:
             await asyncio.Event().wait()
         took = TOOK.get(word, QUICK)
         await asyncio.sleep(took)
-        error = None if _answers(word) or word == "404" and purpose is not Purpose.READ else word
+        missing = word == "404" and purpose in (Purpose.WRITE, Purpose.STATS)  # they do not ask for the blob
+        error = None if missing or _answers(word) else word
         return Reading(
             location=location,
             purpose=purpose,
@@ -275,7 +279,7 @@ class World:
     def account(self) -> Account:
         return self.accounts[self.targets[0].name]
 
-    async def tick(self, scheduled_at: datetime | None = None, **firing: Any) -> TickReport:  # noqa: ANN401
+    async def tick(self, scheduled_at: datetime | None = None, **firing: Any) -> TickReport:
         """Run a tick that is scheduled now, or at the time given."""
         return await tick.run(
             self.inner, self.targets, Firing(scheduled_at=scheduled_at or clock(), **firing)
@@ -286,7 +290,7 @@ class World:
         await asyncio.sleep(max((at - clock()).total_seconds(), 0))
 
 
-def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **policy: Any) -> Target:  # noqa: ANN401
+def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **policy: Any) -> Target:
     """Answer a target; further names are its policy's."""
     return Target(
         name=name,
@@ -300,7 +304,7 @@ def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **pol
 def world(*targets: Target, beside: World | None = None, budget: float = 45, vantage: str = "here") -> World:
     """Answer a world with these targets; ``beside`` another one, on its accounts and its store."""
     probed = targets or (target(),)
-    accounts = beside.accounts if beside else {each.name: Account() for each in probed}
+    accounts = beside.accounts if beside else {each.name: _account(each) for each in probed}
     store, telemetry = beside.store if beside else Store(), Telemetry()
     inner = tick.World(
         endpoints=Endpoints(accounts),
@@ -311,3 +315,11 @@ def world(*targets: Target, beside: World | None = None, budget: float = 45, van
         budget=timedelta(seconds=budget),
     )
     return World(targets=probed, accounts=accounts, store=store, telemetry=telemetry, inner=inner)
+
+
+def _account(probed: Target) -> Account:
+    """Answer an account; one that is only read from has its canary already."""
+    if probed.write:
+        return Account()
+    stamp = canary.stamp(body=BODY, sequence=1, written_at=NOON, writer="somebody")
+    return Account(blobs=dict.fromkeys(Location, stamp))
