@@ -190,8 +190,8 @@ def _said(error: BaseException) -> str:
 
 def _tls_said(error: BaseException) -> str:
     found = _cause(error)
-    if isinstance(found, ssl.SSLCertVerificationError):
-        return f"certificate: {found.verify_message}"
-    if isinstance(found, ssl.SSLError):
-        return (found.reason or "handshake failed").replace("_", " ").lower()
-    return _said(error)
+    if not isinstance(found, ssl.SSLError):
+        return _said(error)
+    if certificate := getattr(found, "verify_message", None):
+        return f"certificate: {certificate}"
+    return (getattr(found, "reason", None) or "handshake failed").replace("_", " ").lower()

@@ -53,7 +53,7 @@ def _texts(body: bytes) -> dict[tuple[str, ...], str]:
     def refuse(*_: object) -> None:
         raise _RefusedError
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")  # whatever it claims: no codec is looked up by its word
     parser.StartElementHandler = opened
     parser.EndElementHandler = lambda _name: path.pop()
     parser.CharacterDataHandler = text
