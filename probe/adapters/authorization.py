@@ -63,8 +63,8 @@ def _signed(key: SharedKey, *, https: bool, now: datetime) -> str:
         generate_account_sas,
     )
 
-    return str(
-        generate_account_sas(
+    try:
+        return generate_account_sas(
             key.account,
             key.key,
             resource_types=ResourceTypes(service=True, object=True),
@@ -73,4 +73,6 @@ def _signed(key: SharedKey, *, https: bool, now: datetime) -> str:
             services=Services(blob=True),
             protocol="https" if https else None,
         )
-    )
+    except ValueError as error:
+        problem = f"the account key of {key.account} is not base64; copy it whole from the account's keys"
+        raise ConfigurationError((problem,)) from error
