@@ -110,7 +110,7 @@ def test_after_clamping_no_time_is_in_the_future_and_each_was_counted(record):
 
 @given(record=strategies.shard_records, policy=strategies.policies, script=strategies.scripts)
 def test_one_bad_clock_cannot_stop_the_ticks_after_it(record, policy, script):
-    """Whatever was saved: the next tick is not stale, and an open breaker with a cooldown comes to a trial."""
+    """Whatever was saved: the next tick is not stale, and an open breaker with a cooldown gets its trial."""
     policy = replace(policy, cooldown=s(60))
     found = records.clamped(record, NOON)
     stale_until = found.last_scheduled_at

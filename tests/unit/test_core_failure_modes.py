@@ -1,0 +1,284 @@
+"""The ways in which breakers and probers are known to fail, a test each: the core on long or unlucky tapes.
+
+A tick is played as a client would: five reads, routed by the breaker, each with the answers that the two
+locations give at that minute.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from probe.core import breaker as breakers
+from probe.core import canary, verdict
+from probe.core import record as records
+from probe.core import replication as replications
+from probe.core.breaker import Breaker, State
+from probe.core.reading import Purpose
+from probe.core.record import Facts, Shown, TargetRecord
+from probe.core.replication import LEDGER_LIMIT, Ledger, Replication
+from probe.core.target import Location, Policy
+from tests.unit.core_values import BODY, NOON, PRIMARY, SECONDARY, at, read, reading, stamped
+
+DEFAULT = Policy()
+MINUTE = 60
+
+
+def plan(route, policy):
+    """Answer the attempts of a read that nothing serves: location and purpose of each."""
+    return [(route.first, route.purpose)] * route.attempts + [(route.then, Purpose.READ)] * policy.attempts
+
+
+def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **answers):
+    """Play a tick, ``fresh`` being what its first attempt at the primary meets; answers record and reads."""
+    breaker, now, facts, reads = record.breaker, minute * MINUTE, [], []
+    for _ in range(policy.reads):
+        breaker, _ = breakers.elapse(breaker, policy=policy, now=at(now))
+        route = breakers.route(breaker, policy=policy, now=at(now))
+        attempts = []
+        for location, purpose in plan(route, policy):
+            first = location is PRIMARY and all(each.location is SECONDARY for each in facts)
+            down = answers.get(location) == "failed" or (first and fresh == "failed")
+            attempts.append(reading(location, "503" if down else None, purpose=purpose, started=now))
+            routed = replace(route, epoch=breaker.epoch)
+            facts.append(breakers.fact(attempts[-1], route=routed, policy=policy))
+            breaker, _ = breakers.observe(breaker, facts[-1], policy=policy)
+            if not down:
+                break
+        reads.append(read(*attempts))
+    folded = records.fold(record, Facts(attempts=facts, finished_at=at(now)), policy=policy, geo=True)
+    assert folded.record.breaker == breaker
+    return folded.record, reads
+
+
+def ticks(record: TargetRecord, minutes: range, **answers):
+    """Play ticks; answers the record and who served each read, a letter each: P, S, or ``-`` for nobody."""
+    served = ""
+    for minute in minutes:
+        record, reads = tick(record, minute, **answers)
+        served += "".join({PRIMARY: "P", SECONDARY: "S", None: "-"}[each.served_by] for each in reads)
+    return record, served
+
+
+def test_one_good_trial_is_no_recovery_and_one_failure_after_it_is_no_outage():
+    """A breaker that closes on the first success floods what has barely come back, and flaps."""
+    half_open = replace(records.fresh(NOON), breaker=Breaker(state=State.HALF_OPEN, since=NOON, epoch=2))
+    one_read = replace(DEFAULT, reads=1)
+    after_one, _ = tick(half_open, 0, policy=one_read)
+    closed, _ = ticks(half_open, range(3), policy=one_read)
+    after_failure, served = ticks(closed, range(3, 4), fresh="failed", policy=one_read)
+
+    assert [each.breaker.state for each in (after_one, closed, after_failure)] == [
+        State.HALF_OPEN,
+        State.CLOSED,
+        State.CLOSED,
+    ]
+    assert served == "P"
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 10])
+def test_however_many_probe_in_step_a_trial_is_one_attempt(attempts):
+    half_open = Breaker(state=State.HALF_OPEN, since=NOON)
+    route = breakers.route(half_open, policy=replace(DEFAULT, attempts=attempts), now=NOON)
+
+    assert (route.purpose, route.attempts) == (Purpose.TRIAL, 1)
+
+
+def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_outage():
+    base = records.fresh(NOON)
+    first, _ = tick(base, 0, primary="failed")
+    late = [
+        breakers.fact(reading(PRIMARY, "503", started=50), route=route, policy=DEFAULT)
+        for route in [breakers.route(base.breaker, policy=DEFAULT, now=NOON)] * 5
+    ]
+    both = records.fold(first, Facts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
+
+    assert first.breaker.state is State.OPEN
+    assert (both.record.breaker.since, both.record.breaker.epoch) == (first.breaker.since, 1)
+    assert both.record.breaker.totals.primary_failures == first.breaker.totals.primary_failures + 5
+
+
+def test_late_good_trials_of_an_old_epoch_do_not_close_a_younger_half_open_state():
+    old = Breaker(state=State.HALF_OPEN, since=NOON, epoch=2)
+    route = breakers.route(old, policy=DEFAULT, now=NOON)
+    late = breakers.fact(reading(PRIMARY, purpose=Purpose.TRIAL), route=route, policy=DEFAULT)
+    young = replace(old, epoch=4)
+
+    assert breakers.replay(young, [late] * 3, policy=DEFAULT)[0].state is State.HALF_OPEN
+
+
+def test_no_time_that_is_remembered_depends_on_this_process():
+    """A monotonic clock's reading means nothing after a restart: all are aware, and in UTC."""
+    record, _ = ticks(records.fresh(NOON), range(2), primary="failed")
+
+    times = [record.breaker.since, *(each.at for each in record.transitions)]
+    assert all(each.utcoffset() == timedelta(0) for each in times)
+
+
+def test_no_read_is_lost_from_the_outage_to_the_way_back():
+    record, before = ticks(records.fresh(NOON), range(2))
+    record, during = ticks(record, range(2, 12), primary="failed")
+    record, after = ticks(record, range(12, 60))
+
+    assert set(before) == {"P"}
+    assert set(during) == {"S"}
+    assert set(after) == {"S", "P"}
+    assert "PS" not in after
+    assert record.breaker.state is State.CLOSED
+
+
+def test_an_outage_is_routed_around_within_its_first_tick():
+    record, _ = tick(records.fresh(NOON), 0, primary="failed")
+
+    assert record.breaker.state is State.OPEN
+
+
+def test_a_primary_that_fails_on_fresh_connections_alone_is_told_but_never_left():
+    """One attempt in six fails for hours: below the rate, served all the same, and the endpoint degraded."""
+    record, served = ticks(records.fresh(NOON), range(240), fresh="failed")
+
+    assert set(served) == {"P"}
+    assert (record.breaker.state, record.transitions) == (State.CLOSED, ())
+
+
+def test_a_primary_that_comes_back_while_the_secondary_is_down_serves_and_soon_closes():
+    """The breaker is open towards a dead secondary: the primary is the last resort, failed reads dwell."""
+    record, _ = ticks(records.fresh(NOON), range(1), primary="failed")
+    record, served = ticks(record, range(1, 4), secondary="failed")
+
+    assert set(served) == {"P"}
+    assert record.breaker.state is State.CLOSED
+
+
+def test_both_down_for_days_stays_bounded_and_comes_home():
+    policy = replace(DEFAULT, reads=1)
+    down = {"primary": "failed", "secondary": "failed"}
+    record, served = ticks(records.fresh(NOON), range(2 * 24 * 60), policy=policy, **down)
+
+    assert set(served) == {"-"}
+    assert len(record.transitions) == records.TRANSITIONS_LIMIT
+    assert record.breaker.multiplier == breakers.MULTIPLIER_LIMIT
+    assert len(record.breaker.recent) <= DEFAULT.window
+
+    record, served = ticks(record, range(2880, 2900), secondary="failed")
+    assert set(served) == {"P"}
+    assert record.breaker.state is State.CLOSED
+
+
+def test_replication_dead_for_days_keeps_an_honest_lag_in_a_bounded_ledger():
+    record = records.fresh(NOON)
+    for minute in range(2 * 24 * 60):
+        now = minute * MINUTE
+        found = Facts(
+            written=stamped(replications.next_sequence(record.ledger), now),
+            shown=[Shown(location=SECONDARY, stamp=stamped(1), at=at(now))],
+            finished_at=at(now),
+        )
+        record = records.fold(record, found, policy=DEFAULT, geo=True).record
+
+    assert len(record.ledger.unseen) == LEDGER_LIMIT
+    assert replications.lag(record.ledger, at(2880 * MINUTE)) == timedelta(minutes=2879)
+
+
+def test_an_account_failover_that_loses_writes_is_told_once_and_then_outnumbered():
+    """The primary shows canary 4 after 7 was written: a rollback; the next write is above both."""
+    ledger = replace(Ledger(newest=stamped(7, 420)), primary_shown=stamped(7, 420))
+    _, lost = canary.verify(
+        body=BODY,
+        metadata=canary.encode(stamped(4, 240)),
+        content_md5=None,
+        floor=ledger.shown(PRIMARY),
+        stamped=True,
+    )
+    next_sequence = replications.next_sequence(ledger)
+    after = stamped(next_sequence, 480)
+    ledger = replications.written(ledger, after)
+    _, healed = canary.verify(
+        body=BODY,
+        metadata=canary.encode(after),
+        content_md5=None,
+        floor=ledger.shown(PRIMARY),
+        stamped=True,
+    )
+
+    assert (lost, next_sequence, healed) == ("rollback", 8, None)
+
+
+def test_the_tick_of_an_account_failover_says_corrupt_and_absent_one_after_the_other():
+    """First the primary's rollback is loudest; from the next write on it is the lost secondary."""
+
+    def judged(primary_error):
+        gone = [reading(SECONDARY, "dns")]
+        primary = [reading(PRIMARY, primary_error)]
+        return verdict.judge(
+            verdict.Evidence(
+                primary=primary,
+                secondary=gone,
+                reads=[read(*primary, *gone) if primary_error else read(*primary)],
+                ledger=Ledger(),
+                replication=Replication(),
+                policy=DEFAULT,
+                now=NOON,
+            )
+        )
+
+    first, next_tick = judged("rollback"), judged(None)
+    assert (first.primary.verdict, first.secondary.verdict) == ("corrupt", "down")
+    assert (next_tick.primary.verdict, next_tick.secondary.verdict) == ("healthy", "absent")
+
+
+def vantages(offset: float, *, minutes: int, replicated_after: float):
+    """Two vantages write one blob, half a minute apart; the other's clock is ``offset`` seconds ahead.
+
+    Answers the first one's lag at the end of each of its ticks; writes take ``replicated_after`` seconds.
+    """
+    ledger, blob, lags = Ledger(), [], []
+    for minute in range(minutes):
+        now = minute * MINUTE
+        mine = stamped(replications.next_sequence(ledger), now)
+        blob.append((now, mine))
+        ledger = replications.written(ledger, mine)
+        arrived = [each for when, each in blob if when + replicated_after <= now]
+        for location, shown in ((PRIMARY, mine), *((SECONDARY, each) for each in arrived[-1:])):
+            ledger, _ = replications.shown(ledger, location, shown, at=at(now), since=None)
+        lags.append(replications.lag(ledger, at(now)))
+        blob.append((now + 30, stamped(mine.sequence + 1, now + 30 + offset, "there")))
+    return [each.total_seconds() for each in lags]
+
+
+def test_two_vantages_writing_one_blob_see_the_same_lag_as_one():
+    assert max(vantages(0, minutes=30, replicated_after=100)) <= 120 + MINUTE
+
+
+def test_a_vantage_whose_clock_is_behind_makes_the_other_see_more_lag_but_bounded():
+    assert max(vantages(-45, minutes=30, replicated_after=100)) <= 120 + 2 * MINUTE
+
+
+def test_another_vantages_canary_is_no_rollback():
+    _, error = canary.verify(
+        body=BODY,
+        metadata=canary.encode(stamped(3, writer="there")),
+        content_md5=None,
+        floor=stamped(9),
+        stamped=True,
+    )
+
+    assert error is None
+
+
+@pytest.mark.parametrize("location", Location)
+def test_a_denied_canary_is_told_but_routes_nothing_away_for_ever(location):
+    """A revoked grant on one side for a day: no outage, no transition."""
+    record = records.fresh(NOON)
+    denied = [
+        breakers.fact(
+            reading(location, "403"),
+            route=breakers.route(record.breaker, policy=DEFAULT, now=NOON),
+            policy=DEFAULT,
+        )
+    ]
+    found = records.fold(
+        record, Facts(attempts=denied * 7200, finished_at=at(86400)), policy=DEFAULT, geo=True
+    )
+
+    assert found.transitions == ()
