@@ -75,6 +75,7 @@ class _Found:
     written: Stamp | None = None
     sync: Sync | None = None
     skipped: tuple[str, ...] = ()
+    bug: Exception | None = None
 
     def facts(self, now: datetime) -> Facts:
         if self.reader is None:
@@ -104,14 +105,13 @@ async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickRe
     started_at, begun = world.clock(), asyncio.get_running_loop().time()
     store = _Store(world, firing.shard)
     record = await store.load(started_at)
-    bugs: list[BaseException] = []
-    if record and _is_stale(record, firing):
-        result, reports = Result.SKIPPED, []
-    else:
-        found, bugs = await _measure(world, targets, record)
+    found: list[_Found] = []
+    reports: list[TargetReport] = []
+    result = Result.SKIPPED
+    if record is None or not _is_stale(record, firing):
+        found = await _measure(world, targets, record)
         reports = await store.save(firing, found)
-        cut = any(each.skipped for each in reports)
-        result = Result.FAILED if bugs else Result.CUT_SHORT if cut else Result.COMPLETED
+        result = _result(found)
     report = TickReport(
         scheduled_at=firing.scheduled_at,
         started_at=started_at,
@@ -123,26 +123,34 @@ async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickRe
         targets=reports,
         state_store=store.verdict,
         state_problems=tuple(store.problems),
-        reason=_reason(result, reports, bugs),
+        reason=_reason(result, found),
     )
     world.telemetry.emit(report, firing.parent)
     await world.telemetry.flush()
-    if bugs:
-        raise bugs[0]
+    for each in found:
+        if each.bug:
+            raise each.bug
     return report
 
 
-def _reason(result: Result, reports: Sequence[TargetReport], bugs: Sequence[BaseException]) -> str | None:
+def _result(found: Sequence[_Found]) -> Result:
+    if any(each.bug for each in found):
+        return Result.FAILED
+    return Result.CUT_SHORT if any(each.skipped for each in found) else Result.COMPLETED
+
+
+def _reason(result: Result, found: Sequence[_Found]) -> str | None:
     match result:
         case Result.COMPLETED:
             return None
         case Result.SKIPPED:
             return "a tick of the same or a later scheduled time has run already"
         case Result.CUT_SHORT:
-            names = ", ".join(each.target.name for each in reports if each.skipped)
+            names = ", ".join(each.target.name for each in found if each.skipped)
             return f"the tick's budget ran out before these were finished: {names}"
         case Result.FAILED:
-            return f"{len(bugs)} targets could not be probed: {bugs[0]!r}"
+            bugs = "; ".join(f"{each.target.name}: {each.bug!r}" for each in found if each.bug)
+            return f"a bug of the probe kept it from these: {bugs}"
 
 
 class _Store:
@@ -241,25 +249,28 @@ def _is_stale(record: ShardRecord, firing: Firing) -> bool:
     return record.last_scheduled_at is not None and firing.scheduled_at <= record.last_scheduled_at
 
 
-async def _measure(
-    world: World, targets: Sequence[Target], record: ShardRecord | None
-) -> tuple[list[_Found], list[BaseException]]:
-    """Probe all targets side by side within the budget; bugs are handed back, not raised."""
+async def _measure(world: World, targets: Sequence[Target], record: ShardRecord | None) -> list[_Found]:
+    """Probe all targets side by side within the budget; a bug is kept with what it hit, not raised."""
     ends_at = asyncio.get_running_loop().time() + world.budget.total_seconds()
     gate = asyncio.Semaphore(CONCURRENCY)
     known = record.targets if record else {}
-    found = [_Found(target=each) for each in targets]
 
-    async def one(each: _Found) -> None:
-        remembered = known.get(each.target.name) or records.fresh(world.clock())
+    async def one(target: Target) -> _Found:
+        found = _Found(target=target)
+        remembered = known.get(target.name) or records.fresh(world.clock())
         async with gate:
-            await _probe(world, each, remembered, ends_at)
+            try:
+                await _probe(world, found, remembered, ends_at)
+            except Exception as bug:  # noqa: BLE001 - raised when the others were saved and told
+                _stumbled(found, bug)
+        return found
 
-    outcomes = await asyncio.gather(*map(one, found), return_exceptions=True)
-    bugs = [each for each in outcomes if each is not None]
-    for bug in bugs:
-        log.error("a target could not be probed", exc_info=bug)
-    return [each for each, outcome in zip(found, outcomes, strict=True) if outcome is None], bugs
+    return await asyncio.gather(*map(one, targets))
+
+
+def _stumbled(found: _Found, bug: Exception) -> None:
+    log.error("%s could not be probed", found.target.name, exc_info=bug)
+    found.bug = bug
 
 
 async def _probe(world: World, found: _Found, remembered: TargetRecord, ends_at: float) -> None:
@@ -340,8 +351,14 @@ def _folded(
     base = record or ShardRecord(targets={})
     reports, remembered = [], dict(base.targets)
     for each in found:
+        if each.bug:
+            continue
         old = base.targets.get(each.target.name) or records.fresh(now)
-        report, new = _reported(old, each, now, store_reachable=store_reachable)
+        try:
+            report, new = _reported(old, each, now, store_reachable=store_reachable)
+        except Exception as bug:  # noqa: BLE001 - as above: one target's bug is its own
+            _stumbled(each, bug)
+            continue
         reports.append(report)
         remembered[each.target.name] = new
     scheduled = base.last_scheduled_at
