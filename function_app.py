@@ -50,7 +50,7 @@ async def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - 
 
 
 @app.function_name("health")
-@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the binding wants it
     """Answer 200 while ticks are fresh, else 503; no details, since anybody may ask."""
     return func.HttpResponse(**await compose.health_response())
