@@ -76,6 +76,11 @@ class Azurite:
         return self._process.pid if self._process else None
 
     @property
+    def folder(self) -> str | None:
+        """The temporary folder that it runs in, removed with it."""
+        return self._folder.name if self._folder else None
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
@@ -105,7 +110,7 @@ class Azurite:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=self._folder.name,
-            env=_environment(),
+            env=_environment() | {"LAB_FOLDER": self._folder.name},
             start_new_session=True,
         )
         self._reader = asyncio.create_task(self._read_output(self._process))

@@ -3,7 +3,7 @@
 Rules: every write that the primary's proxy saw succeed is replayed on the secondary, version by version,
 `lag` seconds after it was acknowledged. `last_sync_time` never claims too much: every write before it is on
 the secondary, writes still under way counted. Not replicated: what does not pass the proxy, leases,
-snapshots.
+snapshots. Other than in Azure, the copies have ETags and modification times of their own.
 """
 
 import asyncio

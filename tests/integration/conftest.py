@@ -1,7 +1,11 @@
 """The lab that the integration tests share: one pair, started once, healed and caught up before each test.
 
 Its event loop is the session's, and a test that uses it says so:
-`pytestmark = pytest.mark.asyncio(loop_scope="session")`.
+
+    pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Such a test never blocks that loop, since the lab lives on it: it runs programs with
+`asyncio.create_subprocess_exec`.
 """
 
 import uuid

@@ -100,7 +100,7 @@ async def test_the_state_counts_requests_and_tells_the_last_events(ask, blob, pa
         ("GET", "/nowhere", 404, "GET / tells"),
     ],
 )
-async def test_what_is_asked_wrongly_is_answered_with_what_is_right(ask, pair, method, path, status, told):  # noqa: PLR0917 (parameters)
+async def test_what_is_asked_wrongly_is_answered_with_what_is_right(ask, pair, method, path, status, told):
     answered, said = await ask(method, path)
 
     assert answered == status
@@ -135,7 +135,7 @@ async def typed(hand: int, text: bytes, until) -> None:
     """Type, and wait until it has had its effect."""
     os.write(hand, text)
     async with asyncio.timeout(2):
-        while not until():  # noqa: ASYNC110 (a terminal sets no event)
+        while not until():
             await asyncio.sleep(0.005)
 
 

@@ -24,6 +24,7 @@ from probe.lab.pair import Pair
 async def main():
     async with Pair(host=True) as pair:
         print(*(azurite.pid for azurite in pair.azurites), flush=True)
+        print(*(azurite.folder for azurite in pair.azurites), flush=True)
         await asyncio.sleep(60)
 
 asyncio.run(main())
@@ -31,18 +32,20 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda sig: sig.name)
-async def test_a_lab_that_is_ended_leaves_no_process_behind(how):
+async def test_a_lab_that_is_ended_leaves_neither_process_nor_folder_behind(how):
     lab = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LAB, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     pids = [int(pid) for pid in (await lab.stdout.readline()).split()]
-    alive_before = [runs(pid) for pid in pids]
+    folders = [Path(folder.decode()) for folder in (await lab.stdout.readline()).split()]
+    alive_before = [runs(pid) for pid in pids] + [folder.exists() for folder in folders]
 
     lab.send_signal(how)
     await lab.wait()
 
-    assert alive_before == [True, True, True]
+    assert alive_before == [True] * 6
     assert await all_gone(pids, within=2)
+    assert not any(folder.exists() for folder in folders)
 
 
 async def test_a_pair_that_is_left_leaves_no_process_behind_within_two_seconds():
@@ -67,7 +70,7 @@ async def test_an_azurite_that_hangs_is_ended_within_two_seconds():
 async def test_a_start_that_is_cancelled_leaves_no_process_behind():
     one = Azurite()
     start = asyncio.create_task(one.__aenter__())
-    while one.pid is None:  # noqa: ASYNC110 (the first moment that there is a process)
+    while one.pid is None:
         await asyncio.sleep(0.01)
     pid = one.pid
 
@@ -139,6 +142,6 @@ def runs(pid: int) -> bool:
 
 async def all_gone(pids: list[int], *, within: float) -> bool:
     ends = time.monotonic() + within
-    while any(runs(pid) for pid in pids) and time.monotonic() < ends:  # noqa: ASYNC110 (the kernel sets no event)
+    while any(runs(pid) for pid in pids) and time.monotonic() < ends:
         await asyncio.sleep(0.02)
     return not any(runs(pid) for pid in pids)

@@ -1,6 +1,18 @@
-// Ends Azurite when its standard input ends: the lab holds the other end of that pipe, so the kernel closes it
-// however the lab goes, SIGKILL included, and no emulator is ever left behind.
+// Ends Azurite when its standard input ends, and takes its temporary folder away: the lab holds the other end of that
+// pipe, so the kernel closes it however the lab goes, SIGKILL included, and nothing is ever left behind.
 "use strict";
 
-const end = () => process.exit(0);
+const fs = require("node:fs");
+const path = require("node:path");
+
+const folder = process.env.LAB_FOLDER ?? "";
+
+function end() {
+  if (path.basename(folder).startsWith("lab-azurite-")) {
+    process.chdir("/");
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+  process.exit(0);
+}
+
 process.stdin.once("end", end).once("close", end).once("error", end).resume();
