@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
-from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from azure.core import MatchConditions
 from azure.core import exceptions as azure
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import ContentSettings
-from azure.storage.blob.aio import BlobClient, BlobServiceClient, LinearRetry
+from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from probe.adapters import failures
 from probe.adapters.authorization import TokenError
@@ -135,6 +135,12 @@ def failure_of(error: BaseException, where: Where) -> Failure:
             return _failure(error, otherwise, said)
 
 
+def is_path_fault(error: BaseException) -> bool:
+    """Answer whether a failure is the endpoint's or the path's, so that the same call may well succeed."""
+    nowhere = Where(address="", phase=None)
+    return fault_of(failure_of(error, nowhere).error_type) is Fault.PATH
+
+
 def _transport_error(error: BaseException) -> BaseException | None:
     """Answer the transport's exception under one of the SDK's, or the exception itself where it is one."""
     seen: BaseException | None = error
@@ -220,58 +226,62 @@ class _DroppedError(aiohttp.ClientConnectionError):
     """Carries, as its cause, what aiohttp would answer with a second request."""
 
 
-async def _once(request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a PUT whose connection was dropped: the first may well have arrived."""
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _DroppedError from error
-
-
 class _Transport(AioHttpTransport):  # type: ignore[misc] # azure-core exports it untyped
     """The SDK's transport over a session that goes the way of the measured attempts, timed like them."""
 
     def __init__(self, watch: Stopwatch, *, bound: timedelta, connect_timeout: timedelta) -> None:
         super().__init__(
-            session=_session(),
+            session=_session(self._once),
             connection_timeout=connect_timeout.total_seconds(),
             read_timeout=bound.total_seconds(),
         )
         self._watch = watch
+        self._answers: list[aiohttp.ClientResponse] = []
 
     async def send(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as its base has it
         return await super().send(request, trace_request_ctx=self._watch, **options)
 
+    async def close(self) -> None:
+        """Close what the SDK left open as well: an answer whose body failed keeps its connection."""
+        for answer in self._answers:
+            answer.close()
+        await super().close()
 
-def _session() -> aiohttp.ClientSession:
+    async def _once(self, request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
+        """Keep aiohttp from repeating a PUT whose connection was dropped: the first may well have arrived."""
+        try:
+            answer = await send(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise _DroppedError from error
+        self._answers.append(answer)
+        return answer
+
+
+def _session(middleware: ClientMiddlewareType) -> aiohttp.ClientSession:
     """Answer a session with no proxies, cookies, cached names or repetition."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=ThreadPerLookup(), use_dns_cache=False, ssl=tls_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trace_configs=[trace_config()],
-        middlewares=[_once],
+        middlewares=[middleware],
     )
 
 
 @asynccontextmanager
-async def opened(  # noqa: PLR0913 - a client's parts
+async def opened(
     connection: Connection,
     tokens: Credentials,
     *,
     watch: Stopwatch,
     bound: timedelta,
     connect_timeout: timedelta = _CONNECT_TIMEOUT,
-    retries: int = 0,
 ) -> AsyncIterator[BlobServiceClient]:
-    """Open a client to the primary for one call, which ``watch`` times.
-
-    It ends by ``TimeoutError`` after ``bound``. ``retries`` are for reading only, with up to 1 s between.
-    """
+    """Open a client to the primary for one call, which ``watch`` times; ``TimeoutError`` after ``bound``."""
     client = BlobServiceClient(
         connection.primary,
         credential=_credential(connection, tokens),
-        retry_policy=LinearRetry(backoff=0, random_jitter_range=1, retry_total=retries),
+        retry_total=0,
         transport=_Transport(watch, bound=bound, connect_timeout=connect_timeout),
         permit_redirects=False,
     )

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from errno import EDQUOT, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from probe.ports import Loaded
 BOUND = timedelta(seconds=3)
 """How long one call may take, whatever the store does."""
 SIZE_LIMIT = 16 * 1024 * 1024
-"""The most bytes that are read of a document; a shard of 100 targets has about 1 MB."""
+"""The most bytes that a document may have. A shard of 100 targets has about 1 MB; more is not ours."""
+TOO_BIG = f"it is bigger than {SIZE_LIMIT // 1024**2} MiB, so this project did not write it"
 _LOCK_POLL = 0.005
 _LOCK_SHARE = 0.8
 """Of a call's bound: what is waited for the lock, so that the message can still name it."""
@@ -69,8 +70,6 @@ def decode(document: bytes) -> ShardRecord:
 
     Raises ``UnreadableError`` when it is not JSON, not a record, or one of another schema.
     """
-    if len(document) > SIZE_LIMIT:
-        raise UnreadableError(f"it is bigger than {SIZE_LIMIT // 1024**2} MiB")
     try:
         record: ShardRecord = _validator().validate_json(document)
     except ValidationError as error:
@@ -226,6 +225,8 @@ def _os_error(error: OSError) -> tuple[str, str]:
         return "403", "let this user write the file and its folder, or name another path in PROBE_STATE"
     if error.errno in {ENOSPC, EDQUOT}:
         return "507", "free space on its disk"
+    if error.errno == EFBIG:
+        return "unreadable", "move it away, or name another path in PROBE_STATE"
     return "unreadable", "PROBE_STATE must name a file in a folder that can be made"
 
 
@@ -233,8 +234,10 @@ def _read(path: Path) -> tuple[bytes | None, datetime]:
     """Answer a file's bytes, ``None`` where there is none, and when it changed."""
     try:
         with path.open("rb") as file:
-            changed_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-            return file.read(SIZE_LIMIT + 1), changed_at
+            found = os.fstat(file.fileno())
+            if found.st_size > SIZE_LIMIT:
+                raise OSError(EFBIG, TOO_BIG)
+            return file.read(), datetime.fromtimestamp(found.st_mtime, UTC)
     except FileNotFoundError:
         return None, datetime.fromtimestamp(0, UTC)
 

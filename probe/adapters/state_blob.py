@@ -4,6 +4,7 @@ Rules kept here: those of ``state``; and a save is never repeated by itself, bec
 would come back as a conflict, and its facts be folded twice.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from probe.adapters.phases import Stopwatch
 from probe.adapters.state import (
     BOUND,
     SIZE_LIMIT,
+    TOO_BIG,
     UnreadableError,
     aside_name,
     decode,
@@ -29,7 +31,8 @@ from probe.core.errors import ProbeError, StateConflict, StateError
 from probe.core.record import ShardRecord
 from probe.ports import Loaded
 
-_LOAD_RETRIES = 2
+_LOAD_PAUSES = (0.1, 0.4)
+"""Seconds before each further try of a load, within its bound: one 503 should not cost a tick its memory."""
 _PREFIX_LIMIT = 60
 
 
@@ -56,9 +59,9 @@ class BlobStateStore:
 
     async def load(self, shard: int) -> Loaded:
         name = self._name(shard)
-        async with self._opened("loaded", name, retries=_LOAD_RETRIES) as service:
-            blob = service.get_blob_client(self._container, name)
-            if (stored := await _download(blob)) is None:
+        async with self._opened("loaded", name) as service:
+            stored = await _downloaded(service.get_blob_client(self._container, name))
+            if stored is None:
                 return Loaded(record=None, tag=None)
             document, tag, changed_at = stored
             try:
@@ -88,12 +91,12 @@ class BlobStateStore:
         return f"{self._prefix}/shard-{shard}.json"
 
     @asynccontextmanager
-    async def _opened(self, act: str, name: str, *, retries: int = 0) -> AsyncIterator[BlobServiceClient]:
+    async def _opened(self, act: str, name: str) -> AsyncIterator[BlobServiceClient]:
         """Open a client for one call, and turn what the service says into what the port names."""
         watch = Stopwatch()
         try:
             async with blobs.opened(
-                self._connection, self._tokens, watch=watch, bound=self._bound, retries=retries
+                self._connection, self._tokens, watch=watch, bound=self._bound
             ) as service:
                 yield service
         except blobs.ERRORS as error:
@@ -112,10 +115,26 @@ class BlobStateStore:
         return StateError(f"{place}: {failure.detail}; {failure.remedy}", error_type=failure.error_type)
 
 
+async def _downloaded(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
+    """Answer what ``_download`` does, tried again where the path failed."""
+    for pause in _LOAD_PAUSES:
+        try:
+            return await _download(blob)
+        except blobs.ERRORS as error:
+            if not blobs.is_path_fault(error):
+                raise
+        await asyncio.sleep(pause)
+    return await _download(blob)
+
+
 async def _download(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
     """Answer a blob's bytes, ETag and time of change; ``None`` where there is none."""
     try:
-        found = await blob.download_blob(offset=0, length=SIZE_LIMIT + 1)
+        found = await blob.download_blob()
+        if found.size > SIZE_LIMIT:
+            raise StateError(
+                f"the state in {blob.blob_name}: {TOO_BIG}; move it away", error_type="unreadable"
+            )
         document = await found.readall()
     except HttpResponseError as error:
         if blobs.service_error(error) in blobs.MISSING:

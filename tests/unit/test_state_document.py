@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings
 
-from probe.adapters.state import SIZE_LIMIT, UnreadableError, aside_name, decode, encode
+from probe.adapters.state import UnreadableError, aside_name, decode, encode
 from probe.adapters.state_blob import safe
 from tests.unit.state_values import NOON, record, records
 
@@ -61,7 +61,6 @@ def test_a_time_of_another_zone_is_the_same_instant():
             id="a time without its zone",
         ),
         pytest.param(b"[" * 100_000, "recursion", id="nested too deep"),
-        pytest.param(b" " * (SIZE_LIMIT + 1), "bigger than 16 MiB", id="too big"),
     ],
 )
 def test_a_document_that_cannot_be_used_is_refused_with_the_reason(document, reason):

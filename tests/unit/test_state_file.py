@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from probe.adapters.state import FileStateStore, decode
+from probe.adapters.state import SIZE_LIMIT, FileStateStore, decode
 from probe.core.errors import StateConflict, StateError
 from tests.unit.state_values import record
 
@@ -120,6 +120,17 @@ def test_a_file_that_this_user_may_not_open_is_told_with_what_to_do(tmp_path):
 
     assert len(told) == 2
     assert all(line.startswith("403 ") and "let this user write the file" in line for line in told)
+
+
+async def test_a_file_that_is_too_big_to_be_ours_is_told_and_left_alone(tmp_path):
+    path = tmp_path / "state.json"
+    with path.open("wb") as file:
+        file.truncate(SIZE_LIMIT + 1)
+
+    with pytest.raises(StateError, match=r"bigger than 16 MiB.*; move it away"):
+        await FileStateStore(path).load(0)
+
+    assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_a_full_disk_is_told_as_one(tmp_path, monkeypatch):
