@@ -114,7 +114,10 @@ class _World:
 
 
 class _Probing:
-    """The connections of one tick: the first attempt at a location pays for DNS, TCP and TLS."""
+    """The connections of one tick: the first attempt at a location pays for DNS, TCP and TLS.
+
+    The canary is written over another connection, whose phases nobody measures.
+    """
 
     def __init__(self, world: _World, target: Target) -> None:
         self._world, self._target = world, target
@@ -169,7 +172,7 @@ class _Probing:
             duration=answer.took,
             error_type=answer.error_type,
             status_code=answer.status_code,
-            phases=self._phases(location, answer),
+            phases=Phases() if purpose is Purpose.WRITE else self._phases(location, answer),
             detail=answer.detail,
             service_error=answer.service_error,
             request_id=f"5e41c0de-0000-4000-8000-{number:012}" if answer.status_code else None,

@@ -74,7 +74,8 @@ async def table(price: float) -> str:
         lines.append(f"| `{traces}` | {kinds} | {_cost(day.octets.total(), price)} |")
     shared = (await measure((Scene(),) * HOUR, traces=Traces.FAILURES, targets=20)).times(24 / 20)
     lines.append(
-        f"| `failures`, 20 targets, each | {shared.rows.total():,} in all | {_cost(shared.octets.total(), price)} |"
+        f"| `failures`, each of 20 targets | {shared.rows.total():,} in all | "
+        f"{_cost(shared.octets.total(), price)} |"
     )
     return "\n".join([*lines, "", *[await _outage(each) for each in Traces]])
 

@@ -29,20 +29,17 @@ def build(settings: TelemetrySettings) -> ProcessTelemetry:
     """Answer the telemetry that the settings ask for. Raises ``ConfigurationError`` with every problem."""
     if found := problems(settings):
         raise ConfigurationError(found)
-    console = Console() if settings.debug else None
+    console = Console(settings.traces) if settings.debug else None
     if settings.exports:
         return _exporting(settings, console)
-    return Printer(settings, console) if console else Silent()
+    return Printer(console) if console else Silent()
 
 
 def _exporting(settings: TelemetrySettings, console: Console | None) -> ProcessTelemetry:
-    from probe.adapters.telemetry.emitter import Emitter  # noqa: PLC0415 - it imports OpenTelemetry: 0.5 s
-    from probe.adapters.telemetry.exporters import backends  # noqa: PLC0415
-    from probe.adapters.telemetry.otel import Pipeline  # noqa: PLC0415
+    from probe.adapters.telemetry.emitter import Emitter, sender  # noqa: PLC0415 - OpenTelemetry: 0.5 s
+    from probe.adapters.telemetry.exporters import exporters  # noqa: PLC0415
 
-    found = backends(settings)
-    pipeline = Pipeline(settings, {each.sender.backend: each.temporality for each in found})
-    emitter = Emitter(settings, pipeline, [each.sender for each in found], console)
+    emitter = Emitter(settings, [sender(settings, each) for each in exporters(settings)], console)
     if settings.on_sigterm:
         before_sigterm(emitter.drain)
     return emitter

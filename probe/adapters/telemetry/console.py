@@ -9,40 +9,51 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TextIO
 
 from probe.adapters.telemetry.catalogue import Kind
-from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span, Value
+from probe.adapters.telemetry.settings import Traces
+from probe.adapters.telemetry.signals import (
+    Availability,
+    Event,
+    Measurement,
+    Signals,
+    Span,
+    Value,
+    signals,
+)
+from probe.core.report import TickReport
 
 _COMMON = ("probe.vantage", "server.address", "server.port")
 """Attributes that say the same in every line."""
 
 
 class Console:
-    """Keeps the signals of ticks until they are printed."""
+    """Keeps reports until they are printed."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, traces: Traces, stream: TextIO | None = None) -> None:
+        self._traces = traces
         self._stream = stream
-        self._kept: list[Signals] = []
+        self._kept: list[TickReport] = []
 
-    def put(self, signals: Signals) -> None:
-        self._kept.append(signals)
+    def put(self, report: TickReport) -> None:
+        self._kept.append(report)
 
     def show(self) -> None:
         """Print what was kept."""
         kept, self._kept = self._kept, []
         for each in kept:
-            print("\n".join(lines(each)), file=self._stream or sys.stderr)
+            print("\n".join(lines(signals(each, self._traces))), file=self._stream or sys.stderr)
 
 
-def lines(signals: Signals) -> Iterator[str]:
+def lines(telling: Signals) -> Iterator[str]:
     """Answer a tick's telemetry as lines."""
-    yield f"telemetry: {len(signals.results)} availability results"
-    yield from (f"  {_result(each)}" for each in signals.results)
-    yield f"telemetry: {len(signals.events)} events"
-    yield from (f"  {each.name}  {each.message}{_figures(each)}" for each in signals.events)
-    spans = [*([signals.tick] if signals.tick else []), *signals.attempts]
+    yield f"telemetry: {len(telling.results)} availability results"
+    yield from (f"  {_result(each)}" for each in telling.results)
+    yield f"telemetry: {len(telling.events)} events"
+    yield from (f"  {each.name}  {each.message}{_figures(each)}" for each in telling.events)
+    spans = [*([telling.tick] if telling.tick else []), *telling.attempts]
     yield f"telemetry: {len(spans)} spans"
     yield from (f"  {_span(each)}" for each in spans)
-    yield f"telemetry: {len(signals.measurements)} measurements"
-    yield from (f"  {each}" for each in _metrics(signals.measurements))
+    yield f"telemetry: {len(telling.measurements)} measurements"
+    yield from (f"  {each}" for each in _metrics(telling.measurements))
 
 
 def _result(result: Availability) -> str:

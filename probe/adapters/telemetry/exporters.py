@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from probe.adapters.telemetry import quiet
 from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points
-from probe.adapters.telemetry.sender import PATIENCE, Part, Sender
+from probe.adapters.telemetry.sender import PATIENCE, Part
 from probe.adapters.telemetry.settings import TelemetrySettings, identity
 from probe.core.errors import ConfigurationError
 
@@ -37,25 +37,24 @@ _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """A backend: its sender, and how it wants counters and histograms."""
+class Exporters:
+    """A backend's exporters, and how it wants counters and histograms."""
 
-    sender: Sender[Batch]
+    backend: str
+    logs: "LogRecordExporter"
+    metrics: "MetricExporter"
+    spans: "SpanExporter"
     temporality: Temporality
 
 
-def backends(settings: TelemetrySettings) -> tuple[Backend, ...]:
-    """Make the backends that the settings ask for. Raises ``ConfigurationError``."""
-    found: list[Backend] = []
+def exporters(settings: TelemetrySettings) -> tuple[Exporters, ...]:
+    """Make the exporters that the settings ask for. Raises ``ConfigurationError``."""
     quiet.hush()
-    if settings.connection_string:
-        found.append(_azure_monitor(settings))
-    if settings.otlp:
-        found.append(_otlp())
-    return tuple(found)
+    azure = (_azure_monitor(settings),) if settings.connection_string else ()
+    return (*azure, _otlp()) if settings.otlp else azure
 
 
-def _azure_monitor(settings: TelemetrySettings) -> Backend:
+def _azure_monitor(settings: TelemetrySettings) -> Exporters:
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
     from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - only when it is used
@@ -69,12 +68,15 @@ def _azure_monitor(settings: TelemetrySettings) -> Backend:
         "retry_total": 0,
     }
     try:
-        logs = azure.AzureMonitorLogExporter(**common)
-        metrics = azure.AzureMonitorMetricExporter(**common)
-        spans = azure.AzureMonitorTraceExporter(**common)
+        return Exporters(
+            backend=AZURE_MONITOR,
+            logs=azure.AzureMonitorLogExporter(**common),
+            metrics=azure.AzureMonitorMetricExporter(**common),
+            spans=azure.AzureMonitorTraceExporter(**common),
+            temporality=DELTA,
+        )
     except ValueError as exc:
         raise ConfigurationError((f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {exc}",)) from None
-    return Backend(sender=_sender(AZURE_MONITOR, logs, metrics, spans), temporality=DELTA)
 
 
 def _credential(settings: TelemetrySettings) -> object | None:
@@ -89,7 +91,7 @@ def _credential(settings: TelemetrySettings) -> object | None:
     )
 
 
-def _otlp() -> Backend:
+def _otlp() -> Exporters:
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415 - as above
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -97,22 +99,25 @@ def _otlp() -> Backend:
     chosen = None if os.environ.get(_TEMPORALITY) else dict(DELTA)
     metrics = OTLPMetricExporter(preferred_temporality=chosen)
     wanted = metrics._preferred_temporality or DELTA  # noqa: SLF001 - what the SDK's own readers ask it
-    return Backend(sender=_sender(OTLP, OTLPLogExporter(), metrics, OTLPSpanExporter()), temporality=wanted)
+    return Exporters(
+        backend=OTLP, logs=OTLPLogExporter(), metrics=metrics, spans=OTLPSpanExporter(), temporality=wanted
+    )
 
 
-def _sender(
-    backend: str, logs: "LogRecordExporter", metrics: "MetricExporter", spans: "SpanExporter"
-) -> Sender[Batch]:
-    """Answer the sender: the results and events first, since they are what people are woken by."""
-    return Sender(
-        backend,
-        (
-            Part(rows=lambda batch: len(batch.records), send=lambda batch: _good(logs.export(batch.records))),
-            Part(
-                rows=lambda batch: points(batch.metrics),
-                send=lambda batch: _good(metrics.export(batch.metrics)),
-            ),
-            Part(rows=lambda batch: len(batch.spans), send=lambda batch: _good(spans.export(batch.spans))),
+def parts(found: Exporters) -> tuple[Part[Batch], ...]:
+    """Answer how a batch is sent: results and events first, since they are what people are woken by."""
+    return (
+        Part(
+            rows=lambda batch: len(batch.records),
+            send=lambda batch: _good(found.logs.export(batch.records)),
+        ),
+        Part(
+            rows=lambda batch: points(batch.metrics),
+            send=lambda batch: _good(found.metrics.export(batch.metrics)),
+        ),
+        Part(
+            rows=lambda batch: len(batch.spans),
+            send=lambda batch: _good(found.spans.export(batch.spans)),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Signals in OpenTelemetry's terms: one batch per tick and backend, ready for that backend's exporters.
+"""A tick in OpenTelemetry's terms: one batch for one backend, ready for that backend's exporters.
 
 Rules kept here: own providers, never the global ones, so that neither the Functions worker nor a library adds
 to or takes from what the probe sends; no thread and no exit hook of the SDK's; every span that is made is
@@ -53,22 +53,17 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one tick sends to one backend. ``told`` are the lost rows that it reports."""
+    """What one tick sends to one backend."""
 
     records: Sequence[ReadableLogRecord]
     metrics: MetricsData
     spans: Sequence[ReadableSpan]
-    told: int = 0
-
-    @property
-    def rows(self) -> int:
-        return len(self.records) + len(self.spans) + points(self.metrics)
 
 
 class Pipeline:
-    """Own providers, with a metric reader for each backend. Not for several threads at once."""
+    """Providers of one backend's own. Not for several threads at once."""
 
-    def __init__(self, settings: TelemetrySettings, temporality: Mapping[str, Temporality]) -> None:
+    def __init__(self, settings: TelemetrySettings, temporality: Temporality) -> None:
         resource = _resource(settings)
         self._spans = _Spans()
         self._records = _Records()
@@ -82,10 +77,8 @@ class Pipeline:
         self._tracer = self._tracers.get_tracer(catalogue.SCOPE, version)
         self._logger = loggers.get_logger(catalogue.SCOPE, version)
 
-    def batches(
-        self, signals: Signals, parent: TraceParent | None, told: Mapping[str, int]
-    ) -> dict[str, Batch]:
-        """Answer what a tick sends, by backend. ``told`` are the lost rows that each backend reports."""
+    def batch(self, signals: Signals, parent: TraceParent | None) -> Batch:
+        """Answer what a tick sends."""
         for each in signals.measurements:
             self._meters[each.metric.pace].record(each)
         context = self._trace(signals, parent)
@@ -95,15 +88,8 @@ class Pipeline:
             self._logger.emit(_event(event, context))
         records, spans = self._records.take(), self._spans.take()
         due = [self._meters[each] for each in Pace if each is Pace.TICK or self._is_due(signals)]
-        return {
-            backend: Batch(
-                records=records,
-                metrics=MetricsData([found for each in due for found in each.collect(backend)]),
-                spans=spans,
-                told=count,
-            )
-            for backend, count in told.items()
-        }
+        metrics = MetricsData([found for each in due for found in each.collect()])
+        return Batch(records=records, metrics=metrics, spans=spans)
 
     def _is_due(self, signals: Signals) -> bool:
         """Answer whether what is summed up while all is well is sent with this tick."""
@@ -150,23 +136,15 @@ class Pipeline:
 
 
 class _Meters:
-    """The instruments of one pace, with a reader for each backend."""
+    """The instruments of one pace."""
 
-    def __init__(
-        self, pace: Pace, resource: Resource, temporality: Mapping[str, Temporality], version: str
-    ) -> None:
-        self._readers = {
-            backend: InMemoryMetricReader(
-                {**each, _GAUGE: AggregationTemporality.DELTA},
-                cardinality_limits=dict.fromkeys(_INSTRUMENTS, _CARDINALITY),
-            )
-            for backend, each in temporality.items()
-        }
+    def __init__(self, pace: Pace, resource: Resource, temporality: Temporality, version: str) -> None:
+        self._reader = InMemoryMetricReader(
+            {**temporality, _GAUGE: AggregationTemporality.DELTA},
+            cardinality_limits=dict.fromkeys(_INSTRUMENTS, _CARDINALITY),
+        )
         provider = MeterProvider(
-            list(self._readers.values()),
-            resource,
-            exemplar_filter=AlwaysOffExemplarFilter(),
-            shutdown_on_exit=False,
+            [self._reader], resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
         )
         meter = provider.get_meter(catalogue.SCOPE, version)
         metrics = [each for each in catalogue.METRICS if each.pace is pace]
@@ -182,8 +160,8 @@ class _Meters:
             case Gauge():
                 instrument.set(measurement.value, measurement.attributes)
 
-    def collect(self, backend: str) -> Sequence[ResourceMetrics]:
-        found = self._readers[backend].get_metrics_data()
+    def collect(self) -> Sequence[ResourceMetrics]:
+        found = self._reader.get_metrics_data()
         return found.resource_metrics if found else ()
 
 

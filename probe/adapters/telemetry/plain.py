@@ -4,8 +4,6 @@ Rules kept here: nothing of OpenTelemetry is imported.
 """
 
 from probe.adapters.telemetry.console import Console
-from probe.adapters.telemetry.settings import TelemetrySettings
-from probe.adapters.telemetry.signals import signals
 from probe.core.report import TickReport
 from probe.ports import TraceParent
 
@@ -13,13 +11,12 @@ from probe.ports import TraceParent
 class Printer:
     """Prints each tick's telemetry and sends none: what ``--debug`` does where no backend is set."""
 
-    def __init__(self, settings: TelemetrySettings, console: Console) -> None:
-        self._settings = settings
+    def __init__(self, console: Console) -> None:
         self._console = console
 
     def emit(self, report: TickReport, parent: TraceParent | None) -> None:  # noqa: ARG002 - the port's
-        """Keep the report's telemetry."""
-        self._console.put(signals(report, self._settings.traces))
+        """Keep the report."""
+        self._console.put(report)
 
     async def flush(self) -> None:
         """Print it."""

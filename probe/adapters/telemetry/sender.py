@@ -1,8 +1,8 @@
-"""The sender: one daemon thread per backend that carries batches away, so that no backend holds up a tick.
+"""The sender: one daemon thread per backend that packs and sends, so that no backend holds up a tick.
 
-Rules kept here: at most one thread per backend and ``KEPT`` batches, the oldest dropped first; a batch is
-sent once, since a second time could double its rows; what is lost is counted, and told when the losing begins
-and when it ends, not each time; nothing here raises, and the end of the process waits for nothing here.
+Rules kept here: at most one thread per backend and ``KEPT`` waiting ticks, the oldest dropped first; each
+is sent once, since a second time could double its rows; what is lost is counted, and told when the losing
+begins and when it ends, not each time; nothing here raises, and the process's end waits for nothing here.
 """
 
 import asyncio
@@ -14,12 +14,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Protocol
 
 from probe.adapters.telemetry import quiet
 
 KEPT = 8
-"""Batches, and so ticks, that wait while a backend is slow."""
+"""Ticks that wait while a backend is slow."""
 PATIENCE = 10.0
 """Seconds after which what is left of a batch is given up: a silent backend is waited for once, not once for
 each kind of rows."""
@@ -28,22 +27,20 @@ _POLL = 0.005
 _log = logging.getLogger("probe.telemetry")
 
 
-class Sendable(Protocol):
-    """A batch, as far as the sender cares. ``told`` are the lost rows that it reports."""
-
-    @property
-    def rows(self) -> int: ...
-
-    @property
-    def told(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part[B: Sendable]:
+class Part[B]:
     """How one kind of rows is sent: how many a batch has, and the call that answers whether they arrived."""
 
     rows: Callable[[B], int]
     send: Callable[[B], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing[T, B]:
+    """How a tick becomes a batch; ``pack`` also takes the lost rows to report, ``rows`` only counts."""
+
+    pack: Callable[[T, int], B]
+    rows: Callable[[T], int]
 
 
 class Losses:
@@ -58,16 +55,17 @@ class Losses:
         self._untold = 0
 
     def claim(self) -> int:
-        """Answer the rows that the next batch is to report as lost: none while the backend takes nothing."""
+        """Answer the lost rows that the next batch is to report: none while the backend takes nothing."""
         with self._lock:
             claimed, self._untold = (0, self._untold) if self._failing else (self._untold, 0)
         return claimed
 
-    def lose(self, batch: Sendable, rows: int, why: str) -> None:
+    def lose(self, rows: int, why: str, *, told: int = 0) -> None:
+        """Count rows that were lost; ``told`` are earlier ones that they were to report."""
         with self._lock:
             self.total += rows
             self._since += rows
-            self._untold += rows + batch.told
+            self._untold += rows + told
             begins, self._failing = not self._failing, True
         if begins:
             text = (
@@ -83,14 +81,15 @@ class Losses:
             _log.warning("Telemetry arrives at %s again; %d rows were lost.", self._backend, since)
 
 
-class Sender[B: Sendable]:
-    """Sends batches to one backend, in order, on its own thread, which is started when first needed."""
+class Sender[T, B]:
+    """Packs and sends ticks to one backend, in order, on its own thread, started when first needed."""
 
-    def __init__(self, backend: str, parts: Sequence[Part[B]]) -> None:
+    def __init__(self, backend: str, packing: Packing[T, B], parts: Sequence[Part[B]]) -> None:
         self.backend = backend
         self.losses = Losses(backend)
+        self._packing = packing
         self._parts = parts
-        self._waiting: deque[B] = deque()
+        self._waiting: deque[T] = deque()
         self._waiters: deque[Callable[[], None]] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -101,13 +100,13 @@ class Sender[B: Sendable]:
     def idle(self) -> bool:
         return not self._waiting and not self._busy
 
-    def put(self, batch: B) -> None:
-        """Take a batch; quick."""
+    def put(self, tick: T) -> None:
+        """Take a tick; quick."""
         while len(self._waiting) >= KEPT:
             with contextlib.suppress(IndexError):  # the thread took it meanwhile
-                oldest = self._waiting.popleft()
-                self.losses.lose(oldest, oldest.rows, "it is too slow, and newer rows went before")
-        self._waiting.append(batch)
+                rows = self._packing.rows(self._waiting.popleft())
+                self.losses.lose(rows, "it is too slow, and newer rows went before")
+        self._waiting.append(tick)
 
     async def flush(self) -> None:
         """Send what waits; returns when all of it was tried. Cancel it to wait no longer."""
@@ -173,7 +172,17 @@ class Sender[B: Sendable]:
                 taken.append(self._waiters.popleft())
         return taken
 
-    def _send(self, batch: B) -> None:
+    def _send(self, tick: T) -> None:
+        told = self.losses.claim()
+        try:
+            batch = self._packing.pack(tick, told)
+        except Exception:  # noqa: BLE001 - a bug in telling must not fail what is told
+            _log.exception("The tick's telemetry could not be made; the tick itself is unharmed.")
+            self.losses.lose(0, "it could not be made", told=told)
+            return
+        self._send_batch(batch, told)
+
+    def _send_batch(self, batch: B, told: int) -> None:
         given_up = time.monotonic() + PATIENCE
         missing, why = 0, ""
         for part in self._parts:
@@ -184,12 +193,12 @@ class Sender[B: Sendable]:
             if reason is not None:
                 missing, why = missing + rows, reason
         if missing:
-            self.losses.lose(batch, missing, why)
+            self.losses.lose(missing, why, told=told)
         else:
             self.losses.arrived()
 
 
-def _try[B: Sendable](part: Part[B], batch: B) -> str | None:
+def _try[B](part: Part[B], batch: B) -> str | None:
     """Send a part; answers why it did not arrive, or ``None`` when it did."""
     quiet.said()
     try:

@@ -98,6 +98,13 @@ def signals(report: TickReport, traces: Traces) -> Signals:
     )
 
 
+def rows(found: Signals) -> int:
+    """Answer how many rows a tick's signals are at most."""
+    series = {(each.metric.name, *each.attributes.items()) for each in found.measurements}
+    spans = len(found.attempts) + (found.tick is not None)
+    return len(series) + len(found.results) + len(found.events) + spans
+
+
 def _calm(report: TickReport) -> bool:
     if report.result is not Result.COMPLETED or report.state_problems:
         return False

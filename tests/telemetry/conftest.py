@@ -1,0 +1,49 @@
+"""What the telemetry tests share: an environment without a say in telemetry, tapes, and a backend."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from probe.adapters.telemetry import quiet
+from probe.core.report import TickReport
+from probe.lab import capture, tapes
+from probe.lab.capture import Taken
+from probe.lab.ingestion import Ingestion
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No switch of this machine's reaches the exporters, and none that they set reaches the next test."""
+    for name in list(os.environ):
+        if name.startswith(("APPLICATIONINSIGHTS", "OTEL_", "IDENTITY_", "MSI_", "PYTHON_")):
+            monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def ingestion() -> Iterator[Ingestion]:
+    with Ingestion() as running:
+        yield running
+
+
+@cache
+def reports(name: str) -> tuple[TickReport, ...]:
+    """Answer the reports of a tape's ticks."""
+    return tuple(asyncio.run(tapes.play(tapes.TAPES[name])))
+
+
+@cache
+def taken(name: str) -> tuple[Taken, ...]:
+    """Answer what each tick of a tape put on Azure Monitor's wire."""
+    return tuple(asyncio.run(capture.azure_monitor(reports(name))))
+
+
+def sending_threads() -> list[threading.Thread]:
+    """Answer the senders' threads that are alive."""
+    return [each for each in threading.enumerate() if each.name.startswith(quiet.PREFIX)]
