@@ -9,7 +9,7 @@ its duration. No secret, and no text of a stranger unwashed, gets into a reading
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ssl import SSLContext
 from time import perf_counter
 
@@ -50,6 +50,15 @@ class _Way:
 
     line: Line
     grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked, and where: known before anything is."""
+
+    location: Location
+    purpose: Purpose
+    request_id: str
 
 
 class Endpoints:
@@ -164,22 +173,15 @@ class TargetProbing:
         self, location: Location, purpose: Purpose, url: URL, size: int
     ) -> tuple[Reading, bytes | None, CIMultiDictProxy[str]]:
         """Make the request, and answer what it showed short of its content, a good one with its body."""
-        started_at, watch = self._clock(), perf_counter()
-        request_id = str(uuid.uuid4())
-        blank = Reading(
-            location=location,
-            purpose=purpose,
-            started_at=started_at,
-            duration=timedelta(0),
-            client_request_id=request_id,
-        )
+        asked = _Asked(location=location, purpose=purpose, request_id=str(uuid.uuid4()))
+        started_at, began = self._clock(), perf_counter()
         try:
-            headers = await self._authorized({"x-ms-client-request-id": request_id}, location)
+            headers = await self._authorized({"x-ms-client-request-id": asked.request_id}, location)
         except TokenError as error:
-            return _without_token(blank, error, perf_counter() - watch), None, NO_HEADERS
-        blank = replace(blank, started_at=self._clock())
+            return _without_token(asked, error, started_at, perf_counter() - began), None, NO_HEADERS
+        started_at = self._clock()
         exchange = await self._ways[location].line.get(url, headers, size=size)
-        return _told(blank, exchange), exchange.body, exchange.headers
+        return _told(asked, exchange, started_at), exchange.body, exchange.headers
 
     async def _authorized(self, headers: dict[str, str], location: Location) -> dict[str, str]:
         entra = self._ways[location].grant.entra
@@ -194,28 +196,32 @@ def _url(base: str, grant_: Grant) -> URL:
     return URL(f"{base}{joint}{grant_.query}" if grant_.query else base, encoded=True)
 
 
-def _without_token(blank: Reading, error: TokenError, seconds: float) -> Reading:
+def _without_token(asked: _Asked, error: TokenError, started_at: datetime, seconds: float) -> Reading:
     """Tell of a token that cannot be had: no request was made, and the fault is ours, as with any 401."""
-    return replace(
-        blank,
+    return Reading(
+        location=asked.location,
+        purpose=asked.purpose,
+        started_at=started_at,
         duration=timedelta(seconds=seconds),
         error_type="401",
         detail=plain(f"no token: {error}"),
-        client_request_id=None,
     )
 
 
-def _told(blank: Reading, exchange: Exchange) -> Reading:
+def _told(asked: _Asked, exchange: Exchange, started_at: datetime) -> Reading:
     error, detail = _error(exchange)
-    return replace(
-        blank,
+    return Reading(
+        location=asked.location,
+        purpose=asked.purpose,
+        started_at=started_at,
         duration=exchange.duration,
-        phases=exchange.phases,
-        status_code=exchange.status,
         error_type=error,
+        status_code=exchange.status,
+        phases=exchange.phases,
         detail=detail,
         service_error=_washed(exchange.headers.get("x-ms-error-code")),
         request_id=_washed(exchange.headers.get("x-ms-request-id")),
+        client_request_id=asked.request_id,
     )
 
 

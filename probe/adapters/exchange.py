@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
 NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
+_RESOLVER = ThreadPerLookup()
 IDLE_LIMIT = timedelta(seconds=1)
 """Storage front ends and proxies keep an idle connection for many times as long."""
 
@@ -124,7 +125,7 @@ class Line:
             return self._session
         connector = aiohttp.TCPConnector(
             ssl=self._tls() if url.scheme == "https" else True,
-            resolver=ThreadPerLookup(),
+            resolver=_RESOLVER,
             use_dns_cache=False,
             limit=0,
             **({"keepalive_timeout": IDLE_LIMIT.total_seconds()} if self._keep else {"force_close": True}),

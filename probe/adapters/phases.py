@@ -102,8 +102,9 @@ async def _reused(_session: aiohttp.ClientSession, context: SimpleNamespace, _pa
     context.trace_request_ctx.begin(Phase.TTFB)
 
 
+@functools.cache
 def trace_config() -> aiohttp.TraceConfig:
-    """Answer the hooks that time a request whose ``trace_request_ctx`` is its stopwatch.
+    """Answer the process's one set of hooks that time a request whose ``trace_request_ctx`` is its stopwatch.
 
     A numeric host is not looked up and begins with ``connect``.
     """
