@@ -13,7 +13,6 @@ from pathlib import Path
 import duckdb_kql
 
 HERE = Path(__file__).parent
-CAPTURE = HERE / "capture.json"
 TABLES = json.loads((HERE / "kusto" / "tables.json").read_text())
 TYPES = {
     "bool": "BOOLEAN",

@@ -1,63 +1,95 @@
-"""Tapes: minutes of telemetry, put together from captured ticks, that a query is run on.
+"""Tapes: stretches of real ticks, sent by the real exporter, that queries are run on.
 
-A tape says what each vantage saw of each target, tick by tick; a tick's rows are captured envelopes moved to its minute,
-target and vantage. What lies outside a rule's window is cut off, as the service does.
+A tape says what each vantage saw of each target, segment by segment. A segment is played by the lab through the probe's
+own tick and the Azure Monitor exporter, from a fresh start, and kept for all tapes; then its rows are moved to their
+minutes. What lies outside a rule's window is cut off, as the service does.
 """
 
-import copy
+import asyncio
 import functools
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from tests.infra.rows import CAPTURE, Workspace, row
+from probe.lab import tapes as lab
+from probe.lab.capture import azure_monitor
+from probe.lab.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, Answer, Scene
+from tests.infra.rows import Workspace, row
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-TICKS = json.loads(CAPTURE.read_text())
-OLD_TARGET = "store"
+MINUTE = timedelta(minutes=1)
+
+OK = Scene()
+PRIMARY_DOWN = Scene(primary=BUSY)
+BOTH_DOWN = Scene(primary=BUSY, secondary=BUSY)
+CUT_OFF = Scene(primary=REFUSED, secondary=REFUSED, store=False)
+CORRUPTED = Scene(primary=CORRUPT)
+MISSING = Scene(primary=Answer(error_type="404", status_code=404, service_error="BlobNotFound"))
+REFUSED_US = Scene(primary=DENIED, secondary=DENIED)
+ABSENT = Scene(secondary=GONE)
+BEHIND = Scene(lag=timedelta(hours=2))
+NOTHING = None
+"""No tick at all."""
+
+
+def calm(minutes):
+    """Answer so many healthy ticks, in segments of five: what is calm is summed over five minutes."""
+    whole, rest = divmod(minutes, 5)
+    return [(OK,) * 5] * whole + ([(OK,) * rest] if rest else [])
+
+
+def silent(minutes):
+    return [(NOTHING,) * minutes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one vantage saw of one target: kinds of ticks from the oldest to the newest, ``None`` for no tick."""
+    """What one vantage saw of one target: segments of scenes, from the oldest to the newest."""
 
-    ticks: list
+    segments: list
     target: str = "store"
     vantage: str = "francecentral"
 
 
-def moved(envelope, target, vantage):
-    """Answer a captured envelope as if it were of another target, from another vantage."""
-    other = copy.deepcopy(envelope)
-    base = other["data"]["baseData"]
-    properties = base.get("properties", {})
-    for name, value in (("probe.target", target), ("probe.vantage", vantage)):
-        if name in properties:
-            properties[name] = value
-    if "runLocation" in base:
-        base["runLocation"] = vantage
-        base["name"] = target + base["name"].removeprefix(OLD_TARGET)
-    return other
-
-
 @functools.cache
-def rows_of_tick(kind, target, vantage):
-    return tuple(row(moved(envelope, target, vantage)) for envelope in TICKS[kind])
+def played(segment, target, vantage):
+    """Answer for each tick of a segment its rows, with times since the tick began."""
+    if segment[0] is NOTHING:
+        return ((),) * len(segment)
+    watched = replace(lab.TARGET, name=target)
+    # A stretch of calm goes on from an earlier tick: its last tick then carries the sums of all of it.
+    earlier = (OK,) if set(segment) == {OK} else ()
+    reports = asyncio.run(lab.play((*earlier, *segment), targets=(watched,), vantage=vantage))
+    taken = asyncio.run(azure_monitor(reports))
+    return tuple(
+        tuple(since(lab.START + place * MINUTE, each, envelope) for envelope in each.envelopes)
+        for place, each in enumerate(taken)
+    )[len(earlier) :]
 
 
-def rows_of(tape, every=timedelta(minutes=1)):
-    """Answer a tape's rows; the newest tick of each vantage is half a minute old."""
-    newest = NOW.replace(tzinfo=None) - timedelta(seconds=30)
+def since(began, taken, envelope):
+    """Answer an envelope's table, cells and time in its tick; a metric's own time is that of its collection, on our clock."""
+    table, cells = row(envelope)
+    ended = taken.report.started_at + taken.report.duration
+    at = ended if table == "AppMetrics" else cells["TimeGenerated"].replace(tzinfo=UTC)
+    return table, cells, at - began
+
+
+def rows_of(tape, every=MINUTE):
+    """Answer a tape's rows; the newest tick of each vantage began a minute ago."""
     return [
-        (table, {**cells, "TimeGenerated": newest - every * (len(seen.ticks) - 1 - place)})
+        (table, {**cells, "TimeGenerated": (began + offset).replace(tzinfo=None)})
         for seen in tape
-        for place, kind in enumerate(seen.ticks)
-        if kind is not None
-        for table, cells in rows_of_tick(kind, seen.target, seen.vantage)
+        for began, tick in minutes(seen, every)
+        for table, cells, offset in tick
     ]
 
 
-def results(kql, tape, *, window=timedelta(days=2), every=timedelta(minutes=1)):
+def minutes(seen, every):
+    ticks = [tick for segment in seen.segments for tick in played(segment, seen.target, seen.vantage)]
+    return [(NOW - MINUTE - every * (len(ticks) - 1 - place), tick) for place, tick in enumerate(ticks)]
+
+
+def results(kql, tape, *, window=timedelta(days=2), every=MINUTE):
     """Answer what a query finds on a tape, looking back one window."""
     workspace = Workspace(rows_of(tape, every))
     workspace.look_back(NOW - window)

@@ -1,119 +1,124 @@
-"""For each tape, exactly the alerts that fire on it: the rules as deployed, on rows as the exporter sends them."""
-
-from datetime import timedelta
+"""For each tape, exactly the alerts that fire on it: the rules as deployed, on what the real tick and exporter send."""
 
 import pytest
 
 from tests.infra.alerts import rules
 from tests.infra.rows import Workspace
-from tests.infra.tapes import Seen, rows_of
+from tests.infra.tapes import (
+    ABSENT,
+    BEHIND,
+    BOTH_DOWN,
+    CORRUPTED,
+    CUT_OFF,
+    MINUTE,
+    MISSING,
+    OK,
+    PRIMARY_DOWN,
+    REFUSED_US,
+    Seen,
+    calm,
+    rows_of,
+    silent,
+)
 
 STORE = ("store",)
 PRIMARY, SECONDARY = ("store", "primary"), ("store", "secondary")
 HERE = ("store", "francecentral")
-H, D, O, C, T = "healthy", "primary-down", "opening", "closing", "bad-trial"  # noqa: E741 - columns of a tape
-OUTAGE, LAG, BLIND = "both-down", "lagging", "inconclusive"
+THERE = ("store", "uksouth")
+FLAP = (PRIMARY_DOWN, *[OK] * 9)
+OUTAGE = (OK, *[BOTH_DOWN] * 6)
+BURNS = {"slo-burn-fast": {STORE}, "slo-burn-slow": {STORE}}
+# Every rule sees its whole window of calm before anything happens, where that matters.
+BEFORE = calm(15)
+HOUR = calm(60)
 
 # name: (the tape, what fires)
 TAPES = {
-    "all is well": ([Seen(ticks=[H] * 70)], {}),
+    "all is well": ([Seen(segments=HOUR)], {}),
     "no rows at all": ([], {"probe-silent": {HERE}}),
-    "silent for twenty minutes": (
-        [Seen(ticks=[H] * 50 + [None] * 20)],
-        {"probe-silent": {HERE}},
+    "silent for twenty minutes": ([Seen(segments=BEFORE + silent(20))], {"probe-silent": {HERE}}),
+    "three ticks missed": ([Seen(segments=HOUR + silent(3) + calm(5))], {}),
+    "the deployed target silent, another not": ([Seen(segments=HOUR, target="other")], {"probe-silent": {HERE}}),
+    "a single failure in an hour, burning at 16.7 times": (
+        [Seen(segments=calm(55) + [(OK, BOTH_DOWN, *[OK] * 4)])],
+        {},
     ),
-    "three ticks missed": ([Seen(ticks=[H] * 60 + [None] * 3 + [H] * 5)], {}),
-    "one of two targets silent, the other not ours": (
-        [Seen(ticks=[H] * 70, target="other")],
-        {"probe-silent": {HERE}},
-    ),
-    "a single failure in an hour, burning at 16.7 times": ([Seen(ticks=[H] * 62 + [OUTAGE] + [H] * 5)], {}),
-    "a single failure, and little else to count": ([Seen(ticks=[None] * 60 + [H] * 2 + [OUTAGE] + [H])], {}),
-    "both endpoints down for five minutes": (
-        [Seen(ticks=[H] * 60 + [OUTAGE] * 6)],
-        {
-            "reads-failing": {STORE},
-            "endpoint-down": {PRIMARY, SECONDARY},
-            "slo-burn-fast": {STORE},
-            "slo-burn-slow": {STORE},
-        },
+    "a single failure, and little else to count": ([Seen(segments=silent(60) + [(OK, OK, BOTH_DOWN, OK)])], {}),
+    "both endpoints down for six minutes": (
+        [Seen(segments=[*BEFORE, OUTAGE])],
+        {"reads-failing": {STORE}, "endpoint-down": {PRIMARY, SECONDARY}, **BURNS},
     ),
     "an outage that ended half an hour ago": (
-        [Seen(ticks=[H] * 20 + [OUTAGE] * 10 + [H] * 40)],
+        [Seen(segments=[*BEFORE, OUTAGE, *calm(35)])],
         {"slo-burn-slow": {STORE}},
     ),
-    "a slow burn: six failures in two days, the last an hour ago": (
-        [Seen(ticks=([H] * 479 + [OUTAGE]) * 5 + [H] * 359 + [OUTAGE] + [H] * 60)],
+    "a slow burn: six failures in two days, the last two hours ago": (
+        [Seen(segments=(calm(475) + [(OK, BOTH_DOWN, OK, OK, OK)]) * 5 + calm(355) + [(OK, BOTH_DOWN, OK, OK, OK)] + calm(120))],
         {"slo-burn-slow": {STORE}},
     ),
-    "two failures in two days": ([Seen(ticks=([H] * 1300 + [OUTAGE]) * 2 + [H] * 20)], {}),
-    "the primary down, reads rerouted": (
-        [Seen(ticks=[H] * 40 + [O] + [D] * 19)],
+    "two failures in two days": ([Seen(segments=(calm(1300) + [(OK, BOTH_DOWN, OK, OK, OK)]) * 2 + calm(20))], {}),
+    "the primary down for twenty minutes, reads rerouted": (
+        [Seen(segments=[*calm(40), (OK, *[PRIMARY_DOWN] * 20)])],
         {"endpoint-down": {PRIMARY}, "rerouted": {STORE}},
     ),
-    "the primary down for two minutes": ([Seen(ticks=[H] * 40 + [O, D, C] + [H] * 3)], {}),
-    "a long outage with a bad trial every four minutes": (
-        [Seen(ticks=[H] * 10 + [O] + [D, D, D, T] * 12)],
+    "the primary down for two minutes": ([Seen(segments=[*calm(30), (OK, PRIMARY_DOWN, PRIMARY_DOWN, *[OK] * 9)])], {}),
+    "an hour's outage with bad trials all along": (
+        [Seen(segments=[*calm(5), (OK, *[PRIMARY_DOWN] * 60)])],
         {"endpoint-down": {PRIMARY}, "rerouted": {STORE}},
     ),
     "flapping: opened from closed four times in an hour": (
-        [Seen(ticks=[H] * 10 + [O, C, *[H] * 10] * 4)],
+        [Seen(segments=[*calm(15), (OK, *FLAP * 4), *calm(10)])],
         {"flapping": {HERE}},
     ),
-    "opened twice in an hour": ([Seen(ticks=[H] * 30 + [O, C, *[H] * 10] * 2)], {}),
+    "opened twice in an hour": ([Seen(segments=[*calm(30), (OK, *FLAP * 2), *calm(10)])], {}),
     "each of three vantages opened once": (
-        [Seen(ticks=[H] * 40 + [O, C, *[H] * 20], vantage=v) for v in ("francecentral", "uksouth", "ukwest")],
+        [Seen(segments=[*calm(40), (OK, *FLAP), *calm(10)], vantage=v) for v in ("francecentral", "uksouth", "ukwest")],
         {},
     ),
     "the secondary behind the RPO": (
-        [Seen(ticks=[H] * 50 + [LAG] * 5)],
+        [Seen(segments=[*BEFORE, (OK, *[BEHIND] * 20)])],
         {"lag-over-rpo": {("store", "probe.replication.lag"), ("store", "probe.replication.last_sync.age")}},
     ),
-    "one tick behind the RPO": ([Seen(ticks=[H] * 50 + [LAG] + [H] * 5)], {}),
+    "a part of the account behind, though not the canary": (
+        [Seen(segments=[*BEFORE, (OK, *[BEHIND] * 5)])],
+        {"lag-over-rpo": {("store", "probe.replication.last_sync.age")}},
+    ),
+    "the last sync time old in one tick": ([Seen(segments=[*BEFORE, (OK, BEHIND, *[OK] * 5)])], {}),
     "the secondary's name gone": (
-        [Seen(ticks=[H] * 50 + ["absent"] * 7)],
+        [Seen(segments=[*BEFORE, (OK, *[ABSENT] * 7)])],
         {"geo-redundancy-lost": {SECONDARY}},
     ),
-    "the secondary's name gone for two ticks": ([Seen(ticks=[H] * 50 + ["absent"] * 2 + [H] * 5)], {}),
-    "the canary corrupt in four ticks of ten": (
-        [Seen(ticks=[H] * 50 + ["corrupt", H, H] * 4)],
+    "the secondary's name gone for two ticks": ([Seen(segments=[*BEFORE, (OK, ABSENT, ABSENT, *[OK] * 5)])], {}),
+    "the canary corrupt in every third tick": (
+        [Seen(segments=[*BEFORE, (OK, *(CORRUPTED, OK, OK) * 4)])],
         {"canary-bad": {PRIMARY}},
     ),
-    "the canary missing": (
-        [Seen(ticks=[H] * 60 + ["missing"] * 4)],
-        {"canary-bad": {PRIMARY}},
-    ),
-    "the canary corrupt once": ([Seen(ticks=[H] * 60 + ["corrupt"] + [H] * 5)], {}),
+    "the canary missing": ([Seen(segments=[*BEFORE, (OK, *[MISSING] * 4)])], {"canary-bad": {PRIMARY}}),
+    "the canary corrupt once": ([Seen(segments=[*BEFORE, (OK, CORRUPTED, *[OK] * 5)])], {}),
     "denied on both endpoints": (
-        [Seen(ticks=[H] * 60 + ["denied"] * 6)],
-        {
-            "denied": {PRIMARY, SECONDARY},
-            "reads-failing": {STORE},
-            "slo-burn-fast": {STORE},
-            "slo-burn-slow": {STORE},
-        },
+        [Seen(segments=[*BEFORE, (OK, *[REFUSED_US] * 6)])],
+        {"denied": {PRIMARY, SECONDARY}},
     ),
-    "denied once": ([Seen(ticks=[H] * 60 + ["denied"] + [H] * 5)], {}),
+    "denied once": ([Seen(segments=[*BEFORE, (OK, REFUSED_US, *[OK] * 5)])], {}),
     "the vantage cut off, so nothing is said of the account": (
-        [Seen(ticks=[H] * 60 + [BLIND] * 7)],
+        [Seen(segments=[*BEFORE, (OK, *[CUT_OFF] * 7)])],
         {"probe-blind": {HERE}},
     ),
-    "cut off for two ticks": ([Seen(ticks=[H] * 60 + [BLIND] * 2 + [H] * 5)], {}),
+    "cut off for two ticks": ([Seen(segments=[*BEFORE, (OK, CUT_OFF, CUT_OFF, *[OK] * 5)])], {}),
     "two vantages of which one fails": (
-        [Seen(ticks=[H] * 60 + [OUTAGE] * 6), Seen(ticks=[H] * 66, vantage="uksouth")],
-        {"reads-failing-in-part": {STORE}, "slo-burn-fast": {STORE}, "slo-burn-slow": {STORE}},
+        [Seen(segments=[*BEFORE, OUTAGE]), Seen(segments=calm(22), vantage="uksouth")],
+        {"reads-failing-in-part": {STORE}, **BURNS},
+    ),
+    "two vantages of which one is cut off": (
+        [Seen(segments=calm(22)), Seen(segments=[*BEFORE, (OK, *[CUT_OFF] * 7)], vantage="uksouth")],
+        {"probe-blind": {THERE}},
     ),
     "two vantages that both fail": (
-        [Seen(ticks=[H] * 60 + [OUTAGE] * 6, vantage=v) for v in ("francecentral", "uksouth")],
-        {
-            "reads-failing": {STORE},
-            "endpoint-down": {PRIMARY, SECONDARY},
-            "slo-burn-fast": {STORE},
-            "slo-burn-slow": {STORE},
-        },
+        [Seen(segments=[*BEFORE, OUTAGE], vantage=v) for v in ("francecentral", "uksouth")],
+        {"reads-failing": {STORE}, "endpoint-down": {PRIMARY, SECONDARY}, **BURNS},
     ),
     "two targets of which one fails": (
-        [Seen(ticks=[H] * 66), Seen(ticks=[H] * 60 + [OUTAGE] * 6, target="orders")],
+        [Seen(segments=calm(22)), Seen(segments=[*BEFORE, OUTAGE], target="orders")],
         {
             "reads-failing": {("orders",)},
             "endpoint-down": {("orders", "primary"), ("orders", "secondary")},
@@ -143,11 +148,8 @@ def test_every_alert_fires_on_some_tape_and_is_quiet_on_another():
 
 def test_a_slower_schedule_alerts_on_the_same_outage():
     """The fleet ticks each five minutes: its windows and minimums still see an outage of half an hour."""
-    tape = [
-        Seen(ticks=[H] * 12 + [OUTAGE] * 6, target="orders", vantage=vantage)
-        for vantage in ("uksouth", "swedencentral", "ukwest")
-    ]
-    workspace = Workspace(rows_of(tape, timedelta(minutes=5)))
+    tape = [Seen(segments=[*calm(10), OUTAGE], target="orders", vantage=v) for v in ("uksouth", "swedencentral", "ukwest")]
+    workspace = Workspace(rows_of(tape, 5 * MINUTE))
 
     fired = {alert for alert, rule in rules("fleet").items() if rule.firing(workspace)}
 
@@ -156,13 +158,13 @@ def test_a_slower_schedule_alerts_on_the_same_outage():
 
 def test_silence_names_each_missing_pair_of_target_and_vantage():
     tape = [
-        Seen(ticks=[H] * 18, target=target, vantage=vantage)
+        Seen(segments=calm(15), target=target, vantage=vantage)
         for target in ("orders", "media-eu", "archive")
         for vantage in ("uksouth", "swedencentral", "ukwest")
         if (target, vantage) not in {("archive", "ukwest"), ("orders", "uksouth")}
     ]
-    workspace = Workspace(rows_of(tape, timedelta(minutes=5)))
+    workspace = Workspace(rows_of(tape, 5 * MINUTE))
 
-    silent = rules("fleet")["probe-silent"].firing(workspace)
+    quiet = rules("fleet")["probe-silent"].firing(workspace)
 
-    assert silent == {("archive", "ukwest"), ("orders", "uksouth")}
+    assert quiet == {("archive", "ukwest"), ("orders", "uksouth")}
