@@ -8,7 +8,7 @@ AZURITE := probe/lab/azurite
 FOR     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench check setup lock clean snapshots
+.PHONY: help run demo test bench docs check setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ demo: setup ## A scripted outage, live on the terminal, then a computed summary
 
 test: setup ## All tests
 	@$(BIN)/python -m pytest
+
+bench: setup ## Measure what an outage costs a reader
+	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+
+docs: setup ## Renew the README's generated parts
+	@$(BIN)/python -m probe.lab.docs
 
 check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/ruff format --check .
@@ -39,7 +45,7 @@ $(VENV)/.done: requirements.txt tests/requirements.txt
 	@touch $@
 
 $(AZURITE)/node_modules/.done: $(AZURITE)/package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || \
 	  { echo "Node.js 20 or later is needed, with npm (found: $$(node --version 2>&1))."; exit 2; }
 	@echo "Installing Azurite into $(AZURITE) …"
 	@cd $(AZURITE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

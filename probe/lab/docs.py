@@ -44,11 +44,11 @@ def parts() -> Mapping[str, Callable[[], str]]:
 def renewed(text: str) -> str:
     """Answer the README with its generated parts made anew. Raises ``ValueError`` when one has no place."""
     for name, make in parts().items():
-        pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(\n<!-- {name}:end -->)", re.DOTALL)
+        pattern = re.compile(rf"<!-- {name}:begin -->\n.*?<!-- {name}:end -->", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"README.md has no part <!-- {name}:begin --> … <!-- {name}:end -->")
-        body = make()
-        text = pattern.sub(lambda found, body=body: found[1] + body + found[2], text)
+        before, after = pattern.split(text)[0], pattern.split(text)[-1]
+        text = f"{before}<!-- {name}:begin -->\n{make()}\n<!-- {name}:end -->{after}"
     return text
 
 
