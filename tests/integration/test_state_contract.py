@@ -23,7 +23,7 @@ from probe.lab.azurite import ACCOUNT, KEY
 from probe.ports import Loaded
 from tests.unit.state_values import record, records
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 _shards = itertools.count()
 
 
