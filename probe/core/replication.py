@@ -16,7 +16,7 @@ from probe.core.canary import Stamp
 from probe.core.target import Location
 
 LEDGER_LIMIT = 120
-"""The most unseen writes kept; of more, those in the middle are thinned out."""
+"""The most unseen writes kept; of more, the oldest and the newest stay, those between are thinned out."""
 
 
 class SyncStatus(StrEnum):
@@ -89,10 +89,12 @@ def written(ledger: Ledger, stamp: Stamp) -> Ledger:
 
 
 def _thinned(unseen: tuple[Stamp, ...]) -> tuple[Stamp, ...]:
+    """Drop the write whose neighbours are closest: what is left stays spread over the whole time."""
     if len(unseen) <= LEDGER_LIMIT:
         return unseen
-    middle = len(unseen) // 2
-    return _thinned(unseen[:middle] + unseen[middle + 1 :])
+    inner = range(1, len(unseen) - 1)
+    spare = min(inner, key=lambda index: unseen[index + 1].written_at - unseen[index - 1].written_at)
+    return _thinned(unseen[:spare] + unseen[spare + 1 :])
 
 
 def shown(

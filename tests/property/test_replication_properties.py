@@ -50,7 +50,7 @@ def test_lag_is_the_age_of_the_oldest_write_that_was_not_shown(steps):
 @given(history=any_order)
 def test_the_ledger_is_bounded_and_never_forgets_the_oldest_unseen_whoever_writes(history):
     with patch.object(replications, "LEDGER_LIMIT", 3):
-        ledger, owed = Ledger(), set()
+        ledger, owed, kept = Ledger(), set(), set()
         for act, stamp in history:
             if act == "write":
                 shown = ledger.secondary_shown
@@ -59,8 +59,9 @@ def test_the_ledger_is_bounded_and_never_forgets_the_oldest_unseen_whoever_write
             else:
                 before = ledger.secondary_shown
                 ledger, _ = seen(ledger, act, stamp)
-                if ledger.secondary_shown is not before:
-                    owed = {each for each in owed if not stamp.covers(each)}
+                if ledger.secondary_shown is not before:  # from here on, the oldest of those that it kept
+                    owed = {each for each in owed & kept if not stamp.covers(each)}
+            kept = set(ledger.unseen)
             assert len(ledger.unseen) <= 3
             assert set(ledger.unseen) <= owed
             oldest = min((each.written_at for each in owed), default=None)

@@ -6,6 +6,7 @@ each step takes ten seconds, canary N of a tape is written at its step's time. A
 """
 
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
@@ -34,6 +35,15 @@ def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], 
             delays += more
             since = when if location is SECONDARY else since
     return ledger, delays, stamps
+
+
+@cache
+def three_days_of_writes() -> Ledger:
+    """Answer the ledger after a write a minute, none of which the secondary has shown."""
+    ledger = Ledger()
+    for minute in range(3 * 24 * 60):
+        ledger = replications.written(ledger, stamped(minute + 1, minute * 60))
+    return ledger
 
 
 @pytest.mark.parametrize(
@@ -133,13 +143,24 @@ def test_each_locations_floor_is_the_newest_it_has_shown():
 
 def test_the_ledger_is_bounded_and_keeps_the_oldest_and_the_newest_unseen():
     """Days without replication: the lag stays honest, and the next arrivals are still measured."""
-    ledger = Ledger()
-    for minute in range(3 * 24 * 60):
-        ledger = replications.written(ledger, stamped(minute + 1, minute * 60))
+    ledger = three_days_of_writes()
 
     assert len(ledger.unseen) == LEDGER_LIMIT
     assert (ledger.unseen[0].sequence, ledger.unseen[-1].sequence) == (1, 3 * 24 * 60)
     assert replications.lag(ledger, at(3 * 24 * 3600)) == timedelta(days=3)
+
+
+@pytest.mark.parametrize("arrived", [100, 1000, 2000, 4000])
+def test_a_partial_catch_up_after_days_leaves_a_lag_near_the_truth(arrived):
+    """The ledger keeps a sample of 4320 writes; what it says must not jump to its younger end."""
+    ledger, _ = replications.shown(
+        three_days_of_writes(), SECONDARY, stamped(arrived, (arrived - 1) * 60), at=at(4320 * 60), since=None
+    )
+
+    truth = timedelta(minutes=4320 - arrived)
+    assert (
+        truth - timedelta(minutes=4320 / LEDGER_LIMIT * 3) <= replications.lag(ledger, at(4320 * 60)) <= truth
+    )
 
 
 def test_unseen_writes_stand_in_the_order_of_time_whoever_wrote_them():
