@@ -6,33 +6,48 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.infra import workbook
+from tests.infra.alerts import rules
 from tests.infra.rows import TABLES
-from tests.infra.snapshots import ROOT
+from tests.infra.snapshots import NAMES, ROOT
 
 FOLDER = Path(__file__).parent / "kusto"
 QUERIES = {each.stem: each.read_text() for each in sorted((ROOT / "infra" / "queries").glob("*.kql"))}
 NUMBERS = {"int", "long", "real", "decimal"}
+LAG = QUERIES["lag-over-rpo"]
+# Faults that the binder must tell, and what it must say of each.
+FAULTS = {
+    "a wrong column": ("ItemCount", "ItemsCount"),
+    "a wrong table": ("AppMetrics", "AppMetric"),
+    "a wrong function": ("countif(", "count_if("),
+    "a wrong parameter": ("> rpo_seconds", "> rpo_second"),
+    "a measure left out": ("Measure, Seconds, Over", "Measure, Over"),
+}
+SEEDED = {name: LAG.replace(before, after) for name, (before, after) in FAULTS.items()}
 
 
 def bound(queries):
-    """Answer for each query by name its problems and its result's columns."""
-    return json.loads(_bound(json.dumps(queries, sort_keys=True)))
-
-
-@functools.cache
-def _bound(queries):
+    """Answer for each query, a text, its problems and its result's columns. One start of the binder for all of them."""
     if not (FOLDER / "node_modules").is_dir():
         raise FileNotFoundError("the query binder is not installed: run tests/infra/setup")
-    done = subprocess.run(  # noqa: S603 - our own script
+    done = subprocess.run(
         ["node", str(FOLDER / "bind.mjs")],  # noqa: S607 - found on the path, as npm's
-        input=json.dumps({"tables": TABLES, "queries": json.loads(queries)}),
+        input=json.dumps({"tables": TABLES, "queries": {text: text for text in queries}}),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return done.stdout
+    return json.loads(done.stdout)
+
+
+@functools.cache
+def shipped():
+    """Answer what ``bound`` says of every query that is shipped: files, deployed alerts, and the workbook's tiles."""
+    alerts = [rule.query for name in NAMES for rule in rules(name).values()]
+    tiles = [workbook.as_run(tile.query) for tile in workbook.every_tile()]
+    return bound({*QUERIES.values(), *alerts, *tiles, *SEEDED.values()})
 
 
 def named(query):

@@ -91,6 +91,7 @@ CONVERTERS = {
     "EventData": event,
     "RemoteDependencyData": dependency,
 }
+CONVERTED = ("AppAvailabilityResults", "AppMetrics", "AppEvents", "AppDependencies")
 
 
 def row(envelope):

@@ -4,10 +4,10 @@ import pytest
 
 from probe.adapters.telemetry import catalogue
 from tests.infra.alerts import rules
-from tests.infra.kql import NUMBERS, QUERIES, bound, named
+from tests.infra.kql import FAULTS, LAG, NUMBERS, QUERIES, SEEDED, named, shipped
 from tests.infra.rows import Workspace
 from tests.infra.snapshots import NAMES, ROOT, resources
-from tests.infra.tapes import NOW, Seen, rows_of
+from tests.infra.tapes import BEHIND, NOW, OK, Seen, rows_of
 
 EVENTS = {each.name for each in catalogue.EVENTS}
 SENT = {each.name for each in catalogue.METRICS} | catalogue.ATTRIBUTES.keys() | EVENTS
@@ -15,7 +15,7 @@ SENT = {each.name for each in catalogue.METRICS} | catalogue.ATTRIBUTES.keys() |
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_binds_without_a_problem(name):
-    assert bound(QUERIES)[name]["problems"] == []
+    assert shipped()[QUERIES[name]]["problems"] == []
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -25,13 +25,11 @@ def test_a_query_names_only_what_the_probe_sends(name):
 
 @pytest.mark.parametrize("snapshot", NAMES)
 def test_a_deployed_alert_binds_and_its_columns_are_what_it_measures(snapshot):
-    alerts = rules(snapshot)
-
-    for name, found in bound({name: rule.query for name, rule in alerts.items()}).items():
-        rule, columns = alerts[name], found["columns"]
+    for name, rule in rules(snapshot).items():
+        found = shipped()[rule.query]
         assert found["problems"] == [], name
-        assert {columns.get(dimension) for dimension in rule.dimensions} == {"string"}, name
-        assert rule.measure is None or columns.get(rule.measure) in NUMBERS, name
+        assert {found["columns"].get(dimension) for dimension in rule.dimensions} == {"string"}, name
+        assert rule.measure is None or found["columns"].get(rule.measure) in NUMBERS, name
 
 
 def test_every_query_is_used_by_an_alert_or_the_workbook():
@@ -48,32 +46,23 @@ def test_every_query_is_used_by_an_alert_or_the_workbook():
     assert idle == set()
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "told"),
-    [
-        pytest.param("ItemCount", "ItemsCount", "ItemsCount", id="a wrong column"),
-        pytest.param("AppMetrics", "AppMetric", "AppMetric", id="a wrong table"),
-        pytest.param("countif(", "count_if(", "count_if", id="a wrong function"),
-        pytest.param("> rpo_seconds", "> rpo_second", "rpo_second", id="a wrong parameter"),
-    ],
-)
-def test_the_binder_tells_a_seeded_fault(before, after, told):
-    assert before in QUERIES["lag-over-rpo"]
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "a measure left out"])
+def test_the_binder_tells_a_seeded_fault(fault):
+    before, after = FAULTS[fault]
 
-    found = bound({"seeded": QUERIES["lag-over-rpo"].replace(before, after)})["seeded"]
-
-    assert any(told in problem for problem in found["problems"])
+    assert before in LAG
+    assert any(after.strip("(> ") in problem for problem in shipped()[SEEDED[fault]]["problems"])
 
 
 def test_the_binder_tells_a_measure_that_the_result_lacks():
-    query = QUERIES["lag-over-rpo"].replace("| project Target, Measure, Seconds, Over", "| project Target, Measure, Over")
+    columns = shipped()[SEEDED["a measure left out"]]["columns"]
 
-    assert "Seconds" not in bound({"seeded": query})["seeded"]["columns"]
+    assert rules("default")["lag-over-rpo"].measure not in columns
 
 
 def test_a_renamed_metric_is_told_by_its_name_and_by_its_tape():
-    query = QUERIES["lag-over-rpo"].replace('"probe.replication.lag"', '"probe.replication.delay_now"')
-    workspace = Workspace(rows_of([Seen(ticks=["lagging"] * 5)]))
+    query = LAG.replace('"probe.replication.lag"', '"probe.replication.delay_now"')
+    workspace = Workspace(rows_of([Seen(segments=[(OK, *[BEHIND] * 20)])]))
 
     assert named(query) - SENT == {"probe.replication.delay_now"}
     assert {each["Measure"] for each in workspace.run(query, NOW)} == {"probe.replication.last_sync.age"}
