@@ -329,6 +329,14 @@ def test_an_outage_soon_after_recovery_keeps_the_long_dwell():
     assert (states[-1], breaker.multiplier) == ("o", 4)
 
 
+@pytest.mark.parametrize(("beyond", "slow"), [(0, False), (0.000001, True)], ids=["at-the-limit", "beyond"])
+def test_an_attempt_is_slow_when_it_takes_longer_than_the_limit(beyond, slow):
+    route = breakers.route(closed(), policy=DEFAULT, now=NOON)
+    found = reading(PRIMARY, took=DEFAULT.slow_after.total_seconds() + beyond)
+
+    assert breakers.fact(found, route=route, policy=DEFAULT).slow is slow
+
+
 @pytest.mark.parametrize("start", [closed(), opened(), half_open()], ids=["closed", "open", "half-open"])
 @pytest.mark.parametrize("letter", ["d", "m", "g", "G"])
 def test_a_neutral_answer_moves_no_state(start, letter):

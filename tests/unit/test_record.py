@@ -54,6 +54,11 @@ def moment(seconds: float) -> Moment:
     )  # fmt: skip
 
 
+def test_a_stored_record_says_its_schema():
+    """Raise it when what was stored before can no longer be read as it is."""
+    assert ShardRecord(targets={}).schema == 1
+
+
 def test_a_tick_without_facts_changes_nothing():
     record = records.fresh(NOON)
 

@@ -115,6 +115,13 @@ def test_a_verdict_names_the_reading_that_it_rests_on(words, index):
     assert judge(found).primary.reading is found.primary[index]
 
 
+@pytest.mark.parametrize(
+    ("took", "verdict"), [(2, V.HEALTHY), (2.000001, V.DEGRADED)], ids=["at-the-limit", "beyond"]
+)
+def test_slow_is_longer_than_the_limit(took, verdict):
+    assert judge(evidence([reading(PRIMARY, took=took)])).primary.verdict is verdict
+
+
 def test_without_a_reading_the_verdict_rests_on_none():
     assert judge(evidence("none")).primary.reading is None
 
