@@ -310,6 +310,30 @@ async def test_a_server_that_closes_after_each_answer_without_saying_so_is_no_ou
     assert server.connections == 5
 
 
+async def test_a_close_that_has_arrived_is_seen_before_the_connection_is_reused(attempt_at):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = threading.Semaphore(0)
+
+        def answer_and_close() -> None:
+            for _ in range(3):
+                accepted, _address = listener.accept()
+                with accepted:
+                    accepted.recv(4096)
+                    accepted.sendall(answer())
+                closed.release()
+
+        server = threading.Thread(target=answer_and_close, daemon=True)
+        server.start()
+        probing = attempt_at(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        readings = []
+        for _ in range(3):
+            readings.append(await read(probing))
+            closed.acquire()  # the loop stands still meanwhile, and has not looked at the socket
+        server.join()
+
+    assert [each.error_type for each in readings] == [None] * 3
+
+
 async def test_a_connection_idle_for_longer_than_the_limit_is_not_reused(attempt_at, monkeypatch):
     monkeypatch.setattr("probe.adapters.exchange.IDLE_LIMIT", timedelta(seconds=0.05))
     async with serving(GOOD) as server:
