@@ -1,0 +1,270 @@
+"""The workbook is made from the queries, loads in the portal's editor, and its tiles show what the telemetry holds."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from tests.infra import tiles, workbook
+from tests.infra.kql import NUMBERS, shipped
+from tests.infra.snapshots import NAMES, resources
+
+TILES = {f"{tile.query} as {tile.kind}": tile for tile in workbook.every_tile()}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Text(Strict):
+    """A step of Markdown. The shapes follow https://github.com/microsoft/Application-Insights-Workbooks, schema."""
+
+    class Content(Strict):
+        json_: str = Field(alias="json", min_length=1)
+
+    type: Literal[1]
+    content: Content
+    name: str
+
+
+class Query(Strict):
+    class Content(Strict):
+        version: Literal["KqlItem/1.0"]
+        query: str = Field(min_length=1)
+        size: Literal[0, 1, 2, 3, 4]
+        title: str
+        noDataMessage: str
+        timeContextFromParameter: Literal["TimeRange"]
+        queryType: Literal[0]
+        resourceType: Literal["microsoft.operationalinsights/workspaces"]
+        visualization: Literal["table", "tiles", "linechart"]
+        gridSettings: dict[str, Any] | None = None
+        tileSettings: dict[str, Any] | None = None
+        chartSettings: dict[str, Any] | None = None
+
+    type: Literal[3]
+    content: Content
+    customWidth: Literal["50", "100"]
+    name: str
+
+
+class Parameter(Strict):
+    id: str
+    version: Literal["KqlParameterItem/1.0"]
+    name: str = Field(pattern=r"^[A-Za-z]\w*$")
+    label: str
+    type: Literal[1, 2, 4]
+    isRequired: bool
+    value: Any
+    typeSettings: dict[str, Any]
+    multiSelect: bool = False
+    quote: str = ""
+    delimiter: str = ""
+    query: str = ""
+    defaultValue: str = ""
+    timeContextFromParameter: str = ""
+    queryType: int = 0
+    resourceType: str = ""
+
+
+class Parameters(Strict):
+    class Content(Strict):
+        version: Literal["KqlParameterItem/1.0"]
+        parameters: list[Parameter]
+        style: Literal["pills"]
+        queryType: Literal[0]
+        resourceType: Literal["microsoft.operationalinsights/workspaces"]
+
+    type: Literal[9]
+    content: Content
+    name: str
+
+
+class Links(Strict):
+    class Content(Strict):
+        class Link(Strict):
+            id: str
+            cellValue: str
+            linkTarget: Literal["parameter"]
+            linkLabel: str
+            subTarget: str
+            style: Literal["link"]
+            preText: str = ""
+
+        version: Literal["LinkItem/1.0"]
+        style: Literal["tabs"]
+        links: list[Link]
+
+    type: Literal[11]
+    content: Content
+    name: str
+
+
+class Group(Strict):
+    class Content(Strict):
+        version: Literal["NotebookGroup/1.0"]
+        groupType: Literal["editable"]
+        items: list[Annotated[Text | Query, Field(discriminator="type")]]
+
+    class Visibility(Strict):
+        parameterName: str
+        comparison: Literal["isEqualTo"]
+        value: str
+
+    type: Literal[12]
+    content: Content
+    conditionalVisibility: Visibility
+    name: str
+
+
+class Workbook(Strict):
+    version: Literal["Notebook/1.0"]
+    items: list[Annotated[Parameters | Links | Group, Field(discriminator="type")]]
+    fallbackResourceIds: list[str]
+    schema_: str = Field(alias="$schema")
+
+
+def loaded(document):
+    return TypeAdapter(Workbook).validate_python(document)
+
+
+def test_the_file_is_what_the_queries_make():
+    assert workbook.FILE.read_text() == workbook.text(), "run: python -m tests.infra.workbook"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_deployed_workbook_loads_and_looks_at_its_own_workspace(name):
+    (found,) = resources(name, "Microsoft.Insights/workbooks")
+    (workspace,) = resources(name, "Microsoft.OperationalInsights/workspaces")
+
+    document = loaded(json.loads(found["properties"]["serializedData"]))
+
+    assert document.fallbackResourceIds == [workspace["id"]] == [found["properties"]["sourceId"]]
+    assert found["kind"] == "shared"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        pytest.param(lambda d: d.update(version="Notebook/9"), "version", id="an unknown version"),
+        pytest.param(lambda d: d["items"][0].update(type=99), "type", id="an unknown step"),
+        pytest.param(lambda d: d["items"][2]["content"]["items"][1]["content"].pop("query"), "query", id="a tile without query"),
+        pytest.param(
+            lambda d: d["items"][2]["content"]["items"][1]["content"].update(visualization="hologram"),
+            "visualization",
+            id="an unknown kind of tile",
+        ),
+    ],
+)
+def test_a_spoiled_workbook_does_not_load(spoil, told):
+    document = workbook.document()
+    spoil(document)
+
+    with pytest.raises(ValidationError, match=told):
+        loaded(document)
+
+
+def test_names_and_ids_are_unique_and_each_tab_has_its_link():
+    document = loaded(workbook.document())
+    groups = [each for each in document.items if each.type == 12]
+    (links,) = (each.content.links for each in document.items if each.type == 11)
+    (parameters,) = (each.content.parameters for each in document.items if each.type == 9)
+    names = [step.name for group in groups for step in group.content.items]
+    ids = [each.id for each in (*links, *parameters)]
+
+    assert len(names) == len(set(names))
+    assert len(ids) == len(set(ids))
+    assert [each.subTarget for each in links] == [group.conditionalVisibility.value for group in groups]
+    assert [each.name for each in parameters] == ["TimeRange", "Target", "Vantage"]
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_a_tile_binds_and_shows_only_columns_that_it_has(name):
+    tile = TILES[name]
+    found = shipped()[workbook.as_run(tile.query)]
+    columns = found["columns"]
+    shown = {column for column, _ in _matched(workbook.settings(tile))}
+
+    assert found["problems"] == []
+    assert shown <= columns.keys()
+    if tile.chart:
+        x, y, split = tile.chart
+        assert columns[x] == "datetime"
+        assert {columns[each] for each in ([y] if isinstance(y, str) else y)} <= NUMBERS
+        assert not split or columns[split] == "string"
+
+
+def _matched(settings):
+    """Answer every (column, formatter) in a tile's settings."""
+    if isinstance(settings, dict):
+        if "columnMatch" in settings:
+            yield settings["columnMatch"], settings["formatter"]
+        for each in settings.values():
+            yield from _matched(each)
+    if isinstance(settings, list):
+        for each in settings:
+            yield from _matched(each)
+
+
+# For one captured outage, columns of the rows that each tile shows: the first, and how many there are.
+SHOWN = {
+    "now": (
+        2,
+        {
+            "Target": "store",
+            "Vantage": "francecentral",
+            "Reads": "served",
+            "Primary": "healthy",
+            "Secondary": "healthy",
+            "Breaker": "closed",
+            "Why": "ok: 5 of 5 reads were served by the primary",
+        },
+    ),
+    "probe-silent": (0, {}),
+    "availability": (18, {"What": "primary", "Percent": 100.0}),
+    "latency": (4, {"Target": "store", "Endpoint": "primary", "Vantage": "francecentral", "Results": 30}),
+    "phases": (60, {"Phase": "primary connect"}),
+    "breaker": (12, {"Breaker": "store from francecentral", "State": 0.0}),
+    "transitions": (7, {"Event": "VerdictChanged", "From": "rerouted", "To": "ok"}),
+    "replication": (6, {"RpoSeconds": 900}),
+    "errors": (3, {"Endpoint": "primary", "Error": "503", "Purpose": "read", "Attempts": 5.0}),
+    "probe-health": (2, {"Vantage": "francecentral", "Completed": 30.0, "Failed": 0.0}),
+    "cost": (2, {"Table": "AppMetrics"}),
+}
+
+
+@pytest.mark.parametrize("query", SHOWN)
+def test_a_tile_shows_the_outage(query):
+    number, first = SHOWN[query]
+
+    rows = tiles.rows_of_tile(query)
+
+    assert len(rows) == number
+    assert not first or first.items() <= rows[0].items()
+
+
+def test_every_tile_is_looked_at():
+    assert {tile.query for tile in workbook.every_tile()} == SHOWN.keys()
+
+
+def test_a_filter_leaves_the_other_vantage_out():
+    query = workbook.query("now").replace("{Target}", '"*"').replace("{Vantage}", '"uksouth"')
+
+    assert [each["Vantage"] for each in tiles.run(query)] == ["uksouth"]
+
+
+def test_a_burst_on_the_primary_shows_as_a_dip_of_its_line_only():
+    worst = {}
+    for each in tiles.rows_of_tile("availability"):
+        worst[each["What"]] = min(each["Percent"], worst.get(each["What"], 100.0))
+
+    assert worst["primary"] < 100.0
+    assert (worst["secondary"], worst["reads"]) == (100.0, 100.0)
+
+
+@pytest.mark.parametrize("name", ["target-names", "vantage-names"])
+def test_a_filter_offers_what_reported(name):
+    expected = {"target-names": ["store"], "vantage-names": ["francecentral", "uksouth"]}
+
+    assert [next(iter(each.values())) for each in tiles.run(workbook.query(name))] == expected[name]
