@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
+from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -130,6 +131,8 @@ def failure_of(error: BaseException, where: Where) -> Failure:
             return _failure(error, under.error_type if under else otherwise, under.detail if under else said)
         case Meaning.STATUS:
             status = getattr(getattr(error, "response", None), "status_code", None)
+            code = " ".join(str(each) for each in (status, service_error(error)) if each)
+            said = ": ".join(part for part in (where.address, code, _said(error)) if part)
             return _failure(error, (error_of_status(status) if status else None) or otherwise, said)
         case Meaning.ITSELF:
             return _failure(error, otherwise, said)
@@ -173,19 +176,21 @@ def service_error(error: BaseException) -> str | None:
 def _said(error: BaseException) -> str:
     """Answer the first line of what the service said, without queries; the rest repeats ids."""
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return re.sub(r"\?[^\s'\">)]+", "?...", first)
+    return re.sub(r"\?[^\s'\">)]+", "?...", first).rstrip(".")
 
 
 def _remedy(error_type: str) -> str:
-    match fault_of(error_type):
-        case Fault.PATH:
+    match fault_of(error_type), error_type:
+        case Fault.PATH, _:
             return "the next tick tries again; if it stays so, check the endpoint and the network between"
-        case Fault.OURS:
+        case Fault.OURS, "401" | "403":
             return (
                 "check the key or SAS, or that the identity is Storage Blob Data Contributor on the container"
             )
-        case Fault.CONTENT:
-            return "check the endpoint and the name of the container"
+        case Fault.OURS, "409" | "412":
+            return "somebody deletes or leases it; the next tick tries again"
+        case _:
+            return "check the endpoint and the names of the container and the blob"
 
 
 def where(url: str, watch: Stopwatch) -> Where:
@@ -240,6 +245,11 @@ class _Transport(AioHttpTransport):  # type: ignore[misc] # azure-core exports i
 
     async def send(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as its base has it
         return await super().send(request, trace_request_ctx=self._watch, **options)
+
+    def _get_request_data(self, request: Any) -> Any:  # noqa: ANN401 - as its base has it
+        """Hand a body over as a stream: aiohttp warns of long ones in one piece, which hold the loop up."""
+        data = super()._get_request_data(request)
+        return BytesIO(data) if isinstance(data, bytes) else data
 
     async def close(self) -> None:
         """Close what the SDK left open as well: an answer whose body failed keeps its connection."""

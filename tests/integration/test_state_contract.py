@@ -6,6 +6,7 @@ import itertools
 import sys
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,6 +122,16 @@ async def test_a_save_with_the_loaded_tag_replaces_and_answers_another_tag(place
 
     assert second != first
     assert await place.store().load(0) == Loaded(record=record(ticks=2), tag=second)
+
+
+async def test_a_document_of_some_megabytes_is_saved_and_loaded(place):
+    big = replace(
+        record(), targets={"orders": replace(record().targets["orders"], last={"a": "x" * 3_000_000})}
+    )
+
+    tag = await place.store().save(0, big, None)
+
+    assert await place.store().load(0) == Loaded(record=big, tag=tag)
 
 
 async def test_shards_do_not_touch_each_other(place):

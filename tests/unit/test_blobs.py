@@ -72,6 +72,23 @@ def test_an_answer_is_told_by_its_status(status, error_type):
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "remedy"),
+    [
+        pytest.param(403, "AuthenticationFailed", "check the key or SAS", id="denied"),
+        pytest.param(409, "ContainerBeingDeleted", "the next tick tries again", id="being deleted"),
+        pytest.param(503, "ServerBusy", "the next tick tries again", id="busy"),
+        pytest.param(400, "OutOfRangeInput", "the names of the container and the blob", id="a bad name"),
+        pytest.param(404, "ResourceNotFound", "check the endpoint", id="no such account"),
+    ],
+)
+def test_a_failure_is_told_with_the_services_code_and_what_to_do(status, code, remedy):
+    failure = failure_of(HttpResponseError("It said so.", response=Answer(status, code)), WHERE)
+
+    assert failure.detail == f"127.0.0.1:10000: {status} {code}: It said so"
+    assert remedy in failure.remedy
+
+
 def test_no_token_is_told_as_our_trouble():
     failure = failure_of(ClientAuthenticationError("no token: sign in"), WHERE)
 
