@@ -59,8 +59,8 @@ def _restore(pair: Pair) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """Make a plain client with short patience that keeps its connections."""
-    timeout = aiohttp.ClientTimeout(total=5, sock_connect=0.5, sock_read=0.5)
+    """Make a plain client that keeps its connections."""
+    timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield session
 

@@ -13,10 +13,13 @@ from probe.lab.strikes import STRIKES
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 
 
+IMPATIENT = aiohttp.ClientTimeout(total=10, sock_connect=0.6, sock_read=0.6)
+
+
 async def outcome(read) -> str:
     """Name what a client saw of one read."""
     try:
-        seen = await read()
+        seen = await read(timeout=IMPATIENT)
     except TimeoutError as error:
         return "connect timeout" if isinstance(error, aiohttp.ConnectionTimeoutError) else "timeout"
     except aiohttp.ClientConnectorError as error:
@@ -108,7 +111,7 @@ async def test_latency_is_what_was_asked_for(blob, pair):
 
     await blob.get()
 
-    assert 0.2 <= time.monotonic() - begun < 0.45
+    assert 0.2 <= time.monotonic() - begun < 1.5
 
 
 async def test_a_corrupt_body_has_the_same_length_and_one_byte_flipped(blob, pair):
@@ -185,10 +188,10 @@ async def test_a_flap_strikes_every_nth_request(blob, pair):
 
 
 async def test_a_flap_turns_the_port_off_and_on_again(blob, pair):
-    pair.primary.fault("flap", of="refuse", period=0.3)
+    pair.primary.fault("flap", of="refuse", period=0.8)
 
     first = await outcome(blob.get)
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.0)
     second = await outcome(blob.get)
 
     assert (first, second) == ("refused", "200")
