@@ -293,23 +293,26 @@ async def test_no_connection_outlives_a_write(scene):
 
 
 class Tokens:
-    """Tokens as Azurite wants them, or none: unsigned, with the audience and issuer of the public cloud."""
+    """Tokens as Azurite takes them, or none: fetched when first asked for, in so many seconds, and kept."""
 
     def __init__(self, error: TokenError | None = None, seconds: float = 0) -> None:
         self._error = error
         self._seconds = seconds
+        self._kept: str | None = None
 
     async def get(self, _: Entra) -> str:
-        await asyncio.sleep(self._seconds)
         if self._error:
             raise self._error
-        return _token()
+        if self._kept is None:
+            await asyncio.sleep(self._seconds)
+            self._kept = _token()
+        return self._kept
 
     def credential(self, _: Entra) -> "Tokens":
         return self
 
     async def get_token(self, *_: str, **__: object) -> AccessToken:
-        return AccessToken(_token(), int(time.time()) + 3600)
+        return AccessToken(await self.get(Entra()), int(time.time()) + 3600)
 
 
 def _token() -> str:
