@@ -4,6 +4,7 @@ Rules kept here: a connection string is never printed, since it holds a key; ide
 https only, because a token is never sent over http; what cannot be used is told with its remedy.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ AZURITE_ACCOUNT = "devstoreaccount1"
 # Azurite's published key: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# ``z01.`` and the like: accounts with an Azure DNS zone endpoint.
+# https://learn.microsoft.com/azure/storage/common/storage-account-overview#azure-dns-zone-endpoints-preview
+_BLOB_HOST = re.compile(r"(z[0-9]{1,3}\.)?blob\.")
 
 type Complain = Callable[[str, str, str], None]
 """Takes a setting's name, its problem and the remedy."""
@@ -52,7 +56,7 @@ def _of_identity(
     credential = found.get(f"{prefix}__credential")
     if credential not in (None, "managedidentity"):
         remedy = "Set it to managedidentity, or leave it out to use whatever identity the machine has."
-        complain(f"{prefix}__credential", f"holds {credential!r}", remedy)
+        complain(f"{prefix}__credential", "is something else than managedidentity", remedy)
         return None
     if primary is None or (secondary_name in found and secondary is None):
         return None
@@ -75,7 +79,7 @@ def service_url(name: str, text: str, complain: Complain, *, identity: bool) -> 
     elif identity and parts.scheme != "https":
         complain(name, "is http, over which a token is never sent", f"Use https. {example}")
     else:
-        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
     return None
 
 
@@ -83,7 +87,7 @@ def derived_secondary(primary: str) -> str | None:
     """Answer the secondary's URL by Azure's naming, for ``*.blob.*`` hosts and the emulator's paths."""
     parts = urlsplit(primary)
     account, dot, rest = parts.netloc.partition(".")
-    if dot and rest.startswith("blob."):
+    if dot and _BLOB_HOST.match(rest):
         return f"{parts.scheme}://{account}-secondary.{rest}{parts.path}"
     if parts.hostname in LOOPBACK and parts.path.strip("/") == AZURITE_ACCOUNT:
         return f"{primary}-secondary"

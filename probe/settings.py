@@ -18,15 +18,28 @@ from urllib.parse import urlsplit
 
 from croniter import CroniterError, croniter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
-from probe.connections import LOOPBACK, derived_secondary, resolve, service_url
+from probe.connections import LOOPBACK, Complain, derived_secondary, resolve, service_url
 from probe.core.connection import Connection, Entra
 from probe.core.errors import ConfigurationError
 from probe.core.target import Forced, Location, Policy, Target
 
 PROBED = "ProbedStorage"
 _NCRONTAB = re.compile(r"[0-9A-Za-z*,/-]+( +[0-9A-Za-z*,/-]+){4,5}")
-_HASHED = re.compile(r"\b[hrlw]\b", re.IGNORECASE)
+_NAMES = (
+    *("january", "february", "march", "april", "may", "june", "july"),
+    *("august", "september", "october", "november", "december"),
+    *("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"),
+)
+_ABBREVIATION = 3
+_CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
+_SECRET = re.compile(
+    r"(key|signature|sig|secret|password|pwd|token|credential)[\"']?\s*[=:]"  # named so
+    r"|//[^/]*@"  # a user and a password in a URL
+    r"|[A-Za-z0-9+/_-]{20,}={1,2}|[A-Za-z0-9+]{44}|\beyJ[A-Za-z0-9_-]{10}",  # an account's key, a token
+    re.IGNORECASE,
+)
 
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
@@ -41,13 +54,12 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,6
 class _Rules(BaseModel):
     """What can be set for all targets (``PROBE_…``) and for one (the same name, lower case)."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     container: ContainerName = Field("health-probe", description="the canary's container")
     blob: BlobName = Field("HelloWorld.png", description="the canary's name")
     write: bool = Field(
         default=True,
-        alias="PROBE_WRITE_CANARY",
         description="`false`: probe a blob that is there already, read-only; no lag by canary",
     )
     reads: Count = Field(5, description="reads through the breaker in a tick")
@@ -75,7 +87,7 @@ class _Rules(BaseModel):
 
 
 class _Environment(_Rules):
-    """Every setting of ours; the field's alias is the app setting's name."""
+    """Every setting of ours; ``setting_name`` answers the app setting's name of a field."""
 
     schedule: str = Field("0 * * * * *", description="NCRONTAB of the timer, UTC")
     targets: str | None = Field(
@@ -106,6 +118,8 @@ def setting_name(field_name: str) -> str:
 
 FIELDS = {setting_name(name): (name, info) for name, info in _Environment.model_fields.items()}
 PER_TARGET = tuple(_Rules.model_fields)
+ENTRY = ("name", "connection", "primary", "secondary", *PER_TARGET)
+"""The keys of one of ``PROBE_TARGETS``."""
 FOREIGN = (
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
@@ -113,7 +127,7 @@ FOREIGN = (
 )
 """Standard settings that we read too, under the names that they have everywhere."""
 SECRET = (PROBED, "APPLICATIONINSIGHTS_CONNECTION_STRING")
-"""Settings whose value is never printed."""
+"""Settings whose value is never printed; no other's is, where it looks like a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,29 +179,56 @@ class _Problems:
         for each in error.errors(include_url=False):
             name = str(each["loc"][0]) if each["loc"] else ""
             if prefix:
-                known = ", ".join(("name", "connection", "primary", "secondary", *PER_TARGET))
-                remedy = f"Known are {known}." if each["type"] == "extra_forbidden" else _remedy(name)
-                self.add(f"{prefix}.{name}", f"holds {_shown(each['input'])}: {_said(each['msg'])}", remedy)
+                self._of_entry(f"{prefix}.{name}", name, each)
             else:
-                setting = name if name in FIELDS else setting_name(name)
-                self.add(setting, f"holds {_shown(each['input'])}: {_said(each['msg'])}", _remedy(setting))
+                setting = setting_name(name)
+                self.add(setting, f"holds {_shown(each['input'])}: {_said(name, each)}", _remedy(setting))
+
+    def _of_entry(self, label: str, name: str, error: ErrorDetails) -> None:
+        if error["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, ENTRY, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            self.add(label, "is not known", f"{hint}Known are {', '.join(ENTRY)}.")
+        elif error["type"] == "missing":
+            self.add(label, "is missing", _remedy(name))
+        else:
+            self.add(label, f"holds {_shown(error['input'])}: {_said(name, error)}", _remedy(name))
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
+    """Answer a value to print, cut to a line; one that may hold a secret is not shown."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    if _SECRET.search(text):
+        return "(not shown, as it may hold a secret)"
     return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 - a terminal line
 
 
-def _said(message: str) -> str:
-    return message[:1].lower() + message[1:]
+_ENTRY_REMEDIES = {
+    "name": "Give each target a name of its own; it names the results.",
+    "connection": "Give the name of a connection's settings, as text.",
+    "primary": "Give the primary blob endpoint, as text.",
+    "secondary": "Give the secondary blob endpoint, as text, or null where there is none.",
+}
+
+
+_FORMS = {
+    "blob": "1 to 1024 characters without control characters, ?, # and backslashes",
+    "name": "letters, digits, dots, underscores and dashes, 63 at most",
+    "vantage": "letters, digits, dots, underscores and dashes, 63 at most",
+}
+_CONTAINER_FORM = "3 to 63 lower-case letters, digits and single dashes"
+
+
+def _said(name: str, error: ErrorDetails) -> str:
+    if error["type"] in ("string_pattern_mismatch", "string_too_long", "string_too_short"):
+        return f"it takes {_FORMS.get(name, _CONTAINER_FORM)}"
+    return error["msg"][:1].lower() + error["msg"][1:]
 
 
 def _remedy(name: str) -> str:
     _, info = FIELDS.get(name) or FIELDS.get(setting_name(name)) or (name, None)
     if info is None:
-        return (
-            "Use letters, digits, dots, underscores and dashes, 63 at most." if name == "name" else "Mend it."
-        )
+        return _ENTRY_REMEDIES[name]
     default = "unset" if info.default is None else f"default {_shown(info.default)}"
     return f"It means: {info.description} ({default})."
 
@@ -243,14 +284,26 @@ def _vantage(found: Mapping[str, str]) -> str:
 def occurrences(schedule: str, start: datetime) -> croniter:
     """Answer an iterator over a schedule's times. Raises ``ValueError`` for one that is no NCRONTAB.
 
+    Where a day of the month and a weekday are given, both must hold, as the host has it.
     Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
     """
-    if not _NCRONTAB.fullmatch(schedule.strip()) or _HASHED.search(schedule):
+    text = re.sub("[A-Za-z]+", _abbreviated, schedule.strip())
+    if not _NCRONTAB.fullmatch(text):
         raise ValueError("not five or six fields of numbers, names, * , - and /")
+    if re.search(r"(?<!/)\b7\b", text.split()[-1]):
+        raise ValueError("weekdays are 0 (Sunday) to 6")
     try:
-        return croniter(schedule.strip(), start, second_at_beginning=True)
+        return croniter(text, start, second_at_beginning=True, day_or=False)
     except (CroniterError, ValueError, KeyError) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError("a field is out of range, or not written as it should be") from error
+
+
+def _abbreviated(name: re.Match[str]) -> str:
+    """Answer the three letters of a month's or a weekday's name, written out or not."""
+    word = name[0].lower()
+    if len(word) < _ABBREVIATION or not any(each.startswith(word) for each in _NAMES):
+        raise ValueError(f"{word[:20]!r} is no month and no weekday")
+    return word[:_ABBREVIATION]
 
 
 def scheduled_before(schedule: str, now: datetime, tolerance: timedelta) -> datetime:
@@ -265,7 +318,7 @@ def interval(schedule: str) -> timedelta:
     try:
         found: list[datetime] = [times.get_next(datetime) for _ in range(200)]
     except CroniterError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError("it would never fire") from error
     return min(later - earlier for earlier, later in pairwise(found))
 
 
@@ -282,12 +335,18 @@ def _relate(own: _Environment, shortest: timedelta, problems: _Problems) -> None
     seconds = shortest.total_seconds()
     if "PROBE_TICK_BUDGET" not in problems.bad and own.tick_budget >= seconds:
         remedy = f"Set it below {seconds:g}, or let PROBE_SCHEDULE fire less often."
-        problem = f"holds {own.tick_budget:g}, but the schedule {own.schedule!r} fires every {seconds:g} s"
+        problem = f"{_held(own, 'tick_budget')}, but the schedule {own.schedule!r} fires every {seconds:g} s"
         problems.add("PROBE_TICK_BUDGET", problem, remedy)
     if not {"PROBE_TICK_BUDGET", "PROBE_DEADLINE"} & problems.bad and own.deadline > own.tick_budget:
-        problem = f"holds {own.deadline:g}, more than PROBE_TICK_BUDGET ({own.tick_budget:g})"
+        problem = f"{_held(own, 'deadline')}, more than PROBE_TICK_BUDGET ({own.tick_budget:g})"
         problems.add("PROBE_DEADLINE", problem, "No attempt could ever end; set it lower.")
     _relate_rules(own, problems, setting_name)
+
+
+def _held(rules: _Rules, name: str) -> str:
+    """Answer how a number is said: what was set, or the default that nobody set."""
+    value = f"{getattr(rules, name):g}"
+    return f"holds {value}" if name in rules.model_fields_set else f"is {value} where it is not set"
 
 
 def _relate_rules(rules: _Rules, problems: _Problems, name: Callable[[str], str]) -> None:
@@ -300,7 +359,7 @@ def _relate_rules(rules: _Rules, problems: _Problems, name: Callable[[str], str]
     for small, large, remedy in pairs:
         low, high = getattr(rules, small), getattr(rules, large)
         if small in rules.model_fields_set and low > high and not {name(small), name(large)} & problems.bad:
-            problems.add(name(small), f"holds {low:g}, more than {name(large)} ({high:g})", remedy)
+            problems.add(name(small), f"{_held(rules, small)}, more than {name(large)} ({high:g})", remedy)
     if {name("force"), name("force_until")} & problems.bad:
         return
     if rules.force and not rules.force_until:
@@ -321,11 +380,12 @@ def _targets(
             return (), {}
         target = _target(_account(connection.primary), connection, own)
         return (target,), {target.name: connection}
+    around = _Around(rules=rules, found=found, problems=problems, budget=own.tick_budget)
     targets: list[Target] = []
     connections: dict[str, Connection] = {}
     for index, entry in enumerate(_entries(own.targets or "", problems)):
         label = f"PROBE_TARGETS[{index}]"
-        built = _entry(label, entry, rules, found, problems)
+        built = _entry(label, entry, around)
         if built and built[0].name in connections:
             problems.add(f"{label}.name", f"holds {_shown(built[0].name)} again", "Names are used once.")
         elif built:
@@ -338,11 +398,12 @@ def _entries(text: str, problems: _Problems) -> list[dict[str, Any]]:
     remedy = (
         'Give an array such as [{"name": "a", "connection": "StorageA"}], or the path of a .json file of it.'
     )
-    if not text.lstrip().startswith("["):
+    if not text.lstrip().startswith(("[", "{")):
         try:
-            text = Path(text.strip()).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            problems.add("PROBE_TARGETS", f"holds {_shown(text)}, which cannot be read: {error}", remedy)
+            text = Path(text.strip()).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            problems.add("PROBE_TARGETS", f"holds {_shown(text)}, a file that cannot be read: {why}", remedy)
             return []
     try:
         entries = json.loads(text)
@@ -355,6 +416,16 @@ def _entries(text: str, problems: _Problems) -> list[dict[str, Any]]:
     return entries
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What an entry of ``PROBE_TARGETS`` stands among: the rules set for all, and the other settings."""
+
+    rules: dict[str, Any]
+    found: Mapping[str, str]
+    problems: _Problems
+    budget: float
+
+
 class _Entry(_Rules):
     name: Name
     connection: str | None = None
@@ -362,39 +433,48 @@ class _Entry(_Rules):
     secondary: str | None = None
 
 
-def _entry(
-    label: str, entry: dict[str, Any], rules: dict[str, Any], found: Mapping[str, str], problems: _Problems
-) -> tuple[Target, Connection] | None:
+def _entry(label: str, entry: dict[str, Any], around: _Around) -> tuple[Target, Connection] | None:
     try:
-        value = _Entry.model_validate({**rules, **entry})
+        value = _Entry.model_validate({**around.rules, **entry})
     except ValidationError as error:
-        problems.validation(error, prefix=label)
+        around.problems.validation(error, prefix=label)
         return None
     overridden = set(entry) & set(PER_TARGET)
     if overridden:
-        _relate_rules(value, problems, lambda name: f"{label}.{name}")
-    connection = _entry_connection(label, value, found, problems)
+        _relate_rules(value, around.problems, lambda name: f"{label}.{name}")
+    if "deadline" in overridden and value.deadline > around.budget:
+        problem = f"holds {value.deadline:g}, more than PROBE_TICK_BUDGET ({around.budget:g})"
+        around.problems.add(f"{label}.deadline", problem, "No attempt could ever end; set it lower.")
+    connection = _entry_connection(label, value, around)
     return (_target(value.name, connection, value), connection) if connection else None
 
 
-def _entry_connection(
-    label: str, entry: _Entry, found: Mapping[str, str], problems: _Problems
-) -> Connection | None:
+def _entry_connection(label: str, entry: _Entry, around: _Around) -> Connection | None:
+    complain = around.problems.add
     if bool(entry.connection) == bool(entry.primary):
         remedy = "Give the name of a connection's settings, or the primary blob endpoint (and the secondary)."
-        problems.add(label, "needs either `connection` or `primary`", remedy)
+        complain(label, "needs either `connection` or `primary`", remedy)
         return None
     if entry.connection:
-        return resolve(found, entry.connection, problems.add)
-    primary = service_url(f"{label}.primary", entry.primary or "", problems.add, identity=True)
-    secondary = entry.secondary and service_url(
-        f"{label}.secondary", entry.secondary, problems.add, identity=True
-    )
-    if primary is None or (entry.secondary and secondary is None):
+        return _resolve(f"{label}.connection", entry.connection, around.found, complain)
+    primary = service_url(f"{label}.primary", entry.primary or "", complain, identity=True)
+    secondary = None
+    if entry.secondary is not None:
+        secondary = service_url(f"{label}.secondary", entry.secondary, complain, identity=True)
+    if primary is None or (entry.secondary is not None and secondary is None):
         return None
-    return Connection(
-        primary=primary, secondary=secondary or derived_secondary(primary), authorization=Entra()
-    )
+    if "secondary" not in entry.model_fields_set:
+        secondary = derived_secondary(primary)
+    return Connection(primary=primary, secondary=secondary, authorization=Entra())
+
+
+def _resolve(name: str, connection: str, found: Mapping[str, str], complain: Complain) -> Connection | None:
+    """Resolve a connection that a setting names; a connection string in its place is told, not shown."""
+    if _CONNECTION_NAME.fullmatch(connection) and not _SECRET.search(connection):
+        return resolve(found, connection, complain)
+    remedy = "Name the setting that holds the connection string, or the prefix of its `__blobServiceUri`."
+    complain(name, f"holds {_shown(connection)}, which is not the name of a connection's settings", remedy)
+    return None
 
 
 def _target(name: str, connection: Connection, rules: _Rules) -> Target:
@@ -449,7 +529,7 @@ def _state(own: _Environment, found: Mapping[str, str], problems: _Problems) -> 
         again = f"It keeps the state; PROBE_STATE can be `file:PATH` or `memory` instead. {remedy}"
         problems.add(name, problem, again)
 
-    connection = resolve(found, own.state, complain)
+    connection = _resolve("PROBE_STATE", own.state, found, complain)
     return StateSettings(connection=connection, container=own.state_container)
 
 
@@ -467,8 +547,9 @@ def _warnings(own: _Environment, targets: tuple[Target, ...], found: Mapping[str
     lines = []
     for name in sorted(found):
         if name.startswith("PROBE_") and name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            ours = {each.removeprefix("PROBE_"): each for each in FIELDS}
+            near = difflib.get_close_matches(name.removeprefix("PROBE_"), ours, n=1, cutoff=0.55)
+            hint = f"; did you mean {ours[near[0]]}?" if near else ""
             lines.append(f"{name} is no setting of the probe, and is ignored{hint}")
     if "PROBE_TARGETS" in found and any(name.split("__")[0] == PROBED for name in found):
         named = own.targets and PROBED in own.targets
@@ -483,6 +564,8 @@ def _target_warnings(target: Target, own: _Environment) -> list[str]:
     lines = []
     if target.secondary is None:
         lines.append(f"{target.name} has no secondary endpoint: its primary is probed alone")
+        if target.policy.forced and target.policy.forced.location is Location.SECONDARY:
+            lines.append(f"{target.name} cannot be forced to a secondary that it does not have")
     worst = worst_tick(target)
     if worst.total_seconds() > own.tick_budget:
         lines.append(
@@ -506,7 +589,8 @@ def effective(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
     for name in (PROBED, *FIELDS, *FOREIGN):
         held = environment.get(name, "").strip()
         default = FIELDS[name][1].default if name in FIELDS else None
-        value = "(set, not shown)" if held and name in SECRET else held or _default(default)
+        hidden = name in SECRET or _SECRET.search(held)
+        value = "(set, not shown)" if held and hidden else held or _default(default)
         rows.append((name, value, "set" if held else "default"))
     return rows
 

@@ -1,0 +1,83 @@
+"""No secret in a message: whatever is wrong with the settings, and wherever a secret was put by mistake."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe import settings
+from probe.core.errors import ConfigurationError
+from probe.settings import ENTRY, FIELDS
+from tests.unit.settings_values import KEY, SIGNATURE, STRING, WORKING
+
+MARK = "c2VjcmV0"
+"""What every secret here contains."""
+URL = f"https://contoso.blob.core.windows.net/?{SIGNATURE}"
+SECRETS = (
+    STRING,
+    KEY,
+    URL,
+    f"BlobEndpoint=https://c.example;SharedAccessSignature={SIGNATURE}",
+    f"https://user:{MARK}@contoso.example/",
+    f"InstrumentationKey={MARK}",
+    f"password: {MARK}",
+    f"eyJhbGciOiJIUzI1NiJ9.{MARK}.x",
+    f"AccountKey={KEY}",
+)
+NAMES = (
+    *FIELDS,
+    *settings.FOREIGN,
+    "ProbedStorage",
+    "AzureWebJobsStorage",
+    "ProbedStorage__blobServiceUri",
+    "ProbedStorage__secondaryBlobServiceUri",
+    "ProbedStorage__credential",
+    "ProbedStorage__accountName",
+    "PROBE_SECRET",
+    "StorageA",
+)
+
+
+def printed(environment: dict[str, str]) -> str:
+    """Answer everything that is ever printed of settings."""
+    rows = "\n".join(f"{name} {value}" for name, value, _ in settings.effective(environment))
+    try:
+        found = settings.load(environment)
+    except ConfigurationError as error:
+        return f"{error}\n{error.problems!r}\n{rows}"
+    return "\n".join((*found.warnings, rows, repr(list(found.connections.values()))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_setting_shows_a_secret_that_was_put_into_it(name: str):
+    for secret in SECRETS:
+        assert MARK not in printed({**WORKING, name: secret}), secret
+
+
+@pytest.mark.parametrize("key", [*ENTRY, "connectionString", "sas"])
+def test_no_key_of_a_target_shows_a_secret_that_was_put_into_it(key: str):
+    for secret in SECRETS:
+        entry = {"name": "a", "connection": "StorageA", key: secret}
+        assert MARK not in printed({**WORKING, "StorageA": STRING, "PROBE_TARGETS": json.dumps([entry])})
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(SECRETS), max_size=8))
+def test_no_mixture_of_misplaced_secrets_shows_one(held: dict[str, str]):
+    assert MARK not in printed({**WORKING, **held})
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from((*ENTRY, "key", "sas")),
+            st.sampled_from(SECRETS) | st.lists(st.sampled_from(SECRETS), max_size=2) | st.just("StorageA"),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_no_list_of_targets_shows_a_secret(entries: list[dict[str, object]]):
+    environment = {**WORKING, "StorageA": STRING, "PROBE_TARGETS": json.dumps(entries)}
+
+    assert MARK not in printed(environment)
