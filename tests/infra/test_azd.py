@@ -1,0 +1,242 @@
+"""azd, its hooks and the workflow agree with the template; the package holds what runs and nothing else."""
+
+import importlib.util
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from tests.infra import package
+from tests.infra.judges import of_type
+from tests.infra.snapshots import NAMES, ROOT, document, resources
+
+AZURE = yaml.safe_load((ROOT / "azure.yaml").read_text())
+PARAMETERS = json.loads((ROOT / "infra" / "main.parameters.json").read_text())["parameters"]
+PUBLISH = ROOT / "infra" / "hooks" / "publish.py"
+WORKFLOW = ROOT / ".github" / "workflows" / "deploy.yml"
+
+
+def module():
+    spec = importlib.util.spec_from_file_location("publish", PUBLISH)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_the_service_is_the_project_on_functions_built_remotely():
+    assert AZURE["services"] == {
+        "probe": {"project": ".", "language": "python", "host": "function", "remoteBuild": True}
+    }
+    assert AZURE["infra"] == {"provider": "bicep", "path": "infra", "module": "main"}
+    assert (ROOT / "azure.yaml").read_text().startswith("# yaml-language-server: $schema=https://")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_service_finds_its_app_by_tag_and_by_the_name_that_is_put_out(name):
+    (tagged,) = [each for each in of_type(resources(name), "Microsoft.Web/sites") if "azd-service-name" in each["tags"]]
+    outputs = document(name)["outputs"]
+
+    assert tagged["tags"]["azd-service-name"] in AZURE["services"]
+    assert outputs["SERVICE_PROBE_NAME"] == outputs["PROBE_FUNCTION_APPS"][0] == tagged["name"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_output_that_the_hooks_read_is_put_out(name):
+    read = set(re.findall(r'(?:listed|environ\.get)\("(\w+)"', PUBLISH.read_text())) - {"AZURE_SUBSCRIPTION_ID"}
+
+    assert read == {"AZURE_RESOURCE_GROUP", "PROBE_FUNCTION_APPS", "PROBE_HOST_ACCOUNTS"}
+    assert read <= document(name)["outputs"].keys()
+
+
+def test_azd_asks_for_nothing_but_name_and_region():
+    """Each parameter has a default in the template or in the parameters file, but for those two."""
+    template = (ROOT / "infra" / "main.bicep").read_text()
+    declared = re.findall(r"^param (\w+) [^=\n]+?( = .*)?$", template, re.MULTILINE)
+    asked = {name for name, default in declared if not default}
+
+    assert asked == {"environmentName", "location"}
+    assert PARAMETERS.keys() <= {name for name, _ in declared}
+    assert PARAMETERS["environmentName"]["value"] == "${AZURE_ENV_NAME}"
+    assert PARAMETERS["location"]["value"] == "${AZURE_LOCATION}"
+
+
+def test_what_azd_fills_in_by_itself_is_taken_for_nothing_else():
+    """AZURE_PRINCIPAL_ID is always set: mapping it would grant rights to whoever deploys, unasked."""
+    assert "AZURE_PRINCIPAL_ID" not in json.dumps(PARAMETERS)
+
+
+@pytest.mark.parametrize("hook", ["predeploy", "postdeploy"])
+def test_a_hook_runs_the_script_on_either_system(hook):
+    action = {"predeploy": "wait", "postdeploy": "others"}[hook]
+
+    assert AZURE["hooks"][hook]["posix"]["run"] == f"python3 infra/hooks/publish.py {action}"
+    assert AZURE["hooks"][hook]["windows"]["run"] == f"python infra/hooks/publish.py {action}"
+
+
+def test_the_package_holds_what_runs_and_nothing_else():
+    names = package.files()
+
+    assert {name for name in names if "/" not in name} == {"function_app.py", "host.json", "requirements.txt"}
+    assert {name.split("/")[0] for name in names if "/" in name} == {"probe"}
+    assert not [name for name in names if name.startswith("probe/lab/")]
+    assert "probe/adapters/telemetry/otel.py" in names
+
+
+@pytest.mark.parametrize("line", ["tests", "infra", "probe/lab", ".*"])
+def test_a_line_less_in_funcignore_lets_something_in(line):
+    lines = [each for each in (ROOT / ".funcignore").read_text().splitlines() if each != line]
+
+    assert set(package.files(lines)) > set(package.files())
+
+
+def test_the_package_is_whole_without_what_stays_out(tmp_path):
+    """function_app.py imports from the package alone, in a process that knows no other path."""
+    laid = package.laid_out(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import sys; sys.path.insert(0, '.'); import function_app"],
+        cwd=laid,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Answer a folder of programs in place of az and azd, first on the path; each call is written down."""
+    monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+
+    def put(name, script):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> "$CALLS"\n{script}\n')
+        program.chmod(program.stat().st_mode | stat.S_IEXEC)
+        return program
+
+    put.calls = lambda: (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
+    return put
+
+
+def deployed(monkeypatch, *apps):
+    monkeypatch.setenv("AZURE_RESOURCE_GROUP", "rg-probe")
+    monkeypatch.setenv("AZURE_SUBSCRIPTION_ID", "0")
+    monkeypatch.setenv("PROBE_FUNCTION_APPS", json.dumps(apps))
+    monkeypatch.setenv("PROBE_HOST_ACCOUNTS", json.dumps([f"st{app}" for app in apps]))
+
+
+PACKS = 'for word; do last=$next; next=$word; [ "$last" = --output-path ] && touch "$word"; done; exit 0'
+
+
+def test_one_vantage_needs_nothing_after_azd(tools, monkeypatch):
+    deployed(monkeypatch, "first")
+
+    module().others(sleep=pytest.fail)
+
+    assert tools.calls() == []
+
+
+def test_the_other_vantages_get_the_same_package(tools, monkeypatch):
+    deployed(monkeypatch, "first", "second", "third")
+    tools("azd", PACKS)
+    tools("az", "exit 0")
+
+    module().others(sleep=pytest.fail)
+
+    packed, *published = tools.calls()
+    assert packed.startswith("azd package probe --output-path ")
+    assert [re.search(r"--name (\w+)", each)[1] for each in published] == ["second", "third"]
+    assert len({re.search(r"--src (\S+)", each)[1] for each in published}) == 1
+    assert all("--build-remote true" in each for each in published)
+
+
+def test_a_grant_that_has_not_spread_is_waited_for(tools, monkeypatch, tmp_path):
+    deployed(monkeypatch, "first", "second")
+    tools("azd", PACKS)
+    tools("az", f'[ -e "{tmp_path}/again" ] && exit 0; touch "{tmp_path}/again"; echo "InaccessibleStorageException: 403" >&2; exit 1')
+    pauses = []
+
+    module().others(sleep=pauses.append)
+
+    assert pauses == [30]
+    assert len(tools.calls()) == 3
+
+
+def test_the_retries_end_and_the_app_is_named(tools, monkeypatch):
+    deployed(monkeypatch, "first", "second")
+    tools("azd", PACKS)
+    tools("az", 'echo "403 Forbidden" >&2; exit 1')
+    pauses = []
+
+    with pytest.raises(SystemExit, match="Not published: second"):
+        module().others(sleep=pauses.append)
+
+    assert len(pauses) == 4
+
+
+def test_a_fault_that_does_not_pass_is_not_retried(tools, monkeypatch):
+    deployed(monkeypatch, "first", "second")
+    tools("azd", PACKS)
+    tools("az", 'echo "Please run az login" >&2; exit 1')
+
+    with pytest.raises(SystemExit, match="Not published: second"):
+        module().others(sleep=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        pytest.param(30, [90], id="a fresh grant: what is left of two minutes"),
+        pytest.param(600, [], id="an old one: nothing"),
+    ],
+)
+def test_a_fresh_grant_delays_the_deployment_by_what_is_left(tools, monkeypatch, age, expected):
+    deployed(monkeypatch, "first")
+    made = datetime.now(UTC) - timedelta(seconds=age)
+    tools("az", f"echo '[\"{(made - timedelta(days=1)).isoformat()}\", \"{made.isoformat()}\"]'")
+    pauses = []
+
+    module().wait(sleep=pauses.append)
+
+    assert pauses == pytest.approx(expected, abs=2)
+
+
+def test_without_the_azure_cli_nothing_is_waited_for(monkeypatch, tmp_path):
+    deployed(monkeypatch, "first")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    module().wait(sleep=pytest.fail)
+
+
+def test_an_unknown_action_is_told():
+    done = subprocess.run([sys.executable, str(PUBLISH), "fly"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "publish.py wait" in done.stderr
+
+
+def test_the_workflow_holds_no_secret_and_signs_in_by_oidc():
+    text = WORKFLOW.read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    used = set(re.findall(r"secrets\.(\w+)", text))
+
+    assert used <= {"PROBE_ALERT_WEBHOOK_URI"}
+    for name in ("preview", "deploy"):
+        assert jobs[name]["permissions"]["id-token"] == "write"
+    assert "id-token" not in jobs["check"].get("permissions", {})
+
+
+def test_the_workflow_checks_before_it_touches_anything():
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+
+    assert jobs["preview"]["needs"] == jobs["deploy"]["needs"] == "check"
+    steps = " ".join(step.get("run", "") for step in jobs["check"]["steps"])
+    assert all(word in steps for word in ("az bicep build", "az bicep lint", "tests/infra"))
