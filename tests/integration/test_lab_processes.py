@@ -70,8 +70,9 @@ async def test_an_azurite_that_hangs_is_ended_within_two_seconds():
 async def test_a_start_that_is_cancelled_leaves_no_process_behind():
     one = Azurite()
     start = asyncio.create_task(one.__aenter__())
-    while one.pid is None:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while one.pid is None:
+            await asyncio.sleep(0.01)
     pid = one.pid
 
     start.cancel()
