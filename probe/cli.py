@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -230,7 +231,8 @@ def _watch(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         return await watch.run(app, plan, show)
 
     # A watch keeps no state: it is its own client with its own breaker, beside the deployed probe's.
-    return _with_app({**environment, "PROBE_STATE": "memory"}, run)
+    writer = f"watch-{socket.gethostname()}-{os.getpid()}"
+    return _with_app({**environment, "PROBE_STATE": "memory"}, run, writer=writer)
 
 
 def _chosen(app: "App", name: str | None) -> Any:  # noqa: ANN401 - a Target
@@ -263,14 +265,16 @@ def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
 
 
 def _with_app[T](
-    environment: Mapping[str, str], run: "Callable[[App], Awaitable[T]]", *, debug: bool = False
+    environment: Mapping[str, str],
+    run: "Callable[[App], Awaitable[T]]",
+    *,
+    debug: bool = False,
+    writer: str | None = None,
 ) -> T:
     """Build the app, run on it, and close it whatever happens."""
 
     async def body() -> T:
-        from probe import compose  # noqa: PLC0415
-
-        app = compose.build(environment, debug=debug)
+        app = compose.build(environment, debug=debug, writer=writer)
         try:
             return await run(app)
         finally:

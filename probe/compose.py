@@ -143,8 +143,12 @@ def load(environment: Mapping[str, str]) -> Settings:
     return found
 
 
-def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
-    """Answer the app that the settings describe. Raises ``ConfigurationError`` with every problem."""
+def build(environment: Mapping[str, str], *, debug: bool = False, writer: str | None = None) -> App:
+    """Answer the app that the settings describe. Raises ``ConfigurationError`` with every problem.
+
+    ``writer`` is the name that canaries are stamped with: the vantage's, if no other. Who writes beside a
+    deployed probe needs a name of its own, or its stamps pass for the probe's.
+    """
     found = load(environment)
     for line in found.warnings:
         log.warning(line)
@@ -154,16 +158,18 @@ def build(environment: Mapping[str, str], *, debug: bool = False) -> App:
 
     tokens = Tokens(clock=utc_now)
     body = read_body(found.canary_file) if found.canary_file else read_body()
-    writer = CanaryWriter(body=body, writer=found.vantage, tokens=tokens, clock=utc_now)
+    canaries = CanaryWriter(body=body, writer=writer or found.vantage, tokens=tokens, clock=utc_now)
     world = World(
-        endpoints=Endpoints(connections=found.connections, tokens=tokens, write=writer.write, clock=utc_now),
+        endpoints=Endpoints(
+            connections=found.connections, tokens=tokens, write=canaries.write, clock=utc_now
+        ),
         store=_store(found.state, found.vantage, tokens),
         telemetry=telemetry.build(_telemetry(found, environment, debug=debug)),
         clock=utc_now,
         vantage=found.vantage,
         budget=found.tick_budget,
     )
-    return App(settings=found, world=world, tokens=tokens, writer=writer)
+    return App(settings=found, world=world, tokens=tokens, writer=canaries)
 
 
 def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:
