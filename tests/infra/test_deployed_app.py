@@ -1,0 +1,65 @@
+"""The package, with exactly the settings of the default snapshot, ticks in the real worker runtime.
+
+Only what must differ does: endpoints and credentials point at the lab's accounts instead of Azure's.
+"""
+
+import json
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from probe.lab.host import Host
+from probe.lab.ingestion import Ingestion
+from probe.lab.pair import Pair
+from tests.infra import package
+from tests.infra.judges import of_type
+from tests.infra.snapshots import resources, settings
+
+session_loop = pytest.mark.asyncio(loop_scope="session")
+NEVER = "0 0 0 1 1 *"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pair():
+    async with Pair(host=True) as found:
+        yield found
+
+
+def replaced(held, pair, ingestion):
+    """Answer the deployed settings with the lab's accounts and backend in place of Azure's."""
+    connections = {"AzureWebJobsStorage": pair.host_connection_string}
+    connections |= {each["connection"]: pair.connection_string for each in json.loads(held["PROBE_TARGETS"])}
+    kept = {name: value for name, value in held.items() if name.split("__")[0] not in connections}
+    # No token is sent over http, which is what the lab speaks.
+    del kept["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"]
+    return {
+        **kept,
+        **connections,
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
+        "PROBE_SCHEDULE": NEVER,
+        "PROBE_TICK_BUDGET": "45",
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+    }
+
+
+@pytest.mark.azurite
+@session_loop
+async def test_the_deployed_app_ticks_with_the_settings_of_the_default_snapshot(pair, tmp_path):
+    (site,) = of_type(resources("default"), "Microsoft.Web/sites")
+    with Ingestion() as ingestion:
+        held = replaced(settings(site), pair, ingestion)
+        app = package.laid_out(tmp_path)
+        async with Host(app, held, port=0, schedules=False, tell=lambda _: None) as running:
+            fired = await running.fire("probe_tick")
+            async with aiohttp.ClientSession() as session, session.get(running.url("health")) as answer:
+                health = answer.status
+
+    results = {
+        base["name"]: (base["success"], base["runLocation"])
+        for each in ingestion.envelopes
+        if (base := each["data"]["baseData"]) and each["data"]["baseType"] == "AvailabilityData"
+    }
+    assert fired.succeeded
+    assert health == 200
+    assert results == {f"store {what}": (True, "francecentral") for what in ("primary", "secondary", "reads")}
