@@ -16,7 +16,7 @@ import aiohttp
 
 from probe.lab.host import Host
 from probe.lab.pair import Pair
-from probe.lab.run import APP, app_settings
+from probe.lab.run import APP, app_settings, checked
 
 SECOND = 3
 """Seconds between two ticks."""
@@ -94,7 +94,7 @@ class Demo:
         """Play the script; ``exit_code`` says how it went."""
         self._tell("Starting a geo-redundant account in a box and the function app on it …")
         async with Pair(host=True, lag=0.5) as pair:
-            settings = app_settings(pair, SETTINGS)
+            settings = checked(app_settings(pair, SETTINGS))
             async with (
                 Host(APP, settings, port=0, tell=self._trouble) as host,
                 aiohttp.ClientSession() as session,

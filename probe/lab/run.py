@@ -10,7 +10,10 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from probe import compose
+from probe.core.errors import ConfigurationError
 from probe.lab.admin import Admin
+from probe.lab.errors import LabError
 from probe.lab.host import Host, tell_terminal
 from probe.lab.keys import Keys, help_lines
 from probe.lab.pair import Pair
@@ -43,12 +46,22 @@ def app_settings(pair: Pair, quick: Mapping[str, str] = QUICK) -> dict[str, str]
     }
 
 
+def checked(settings: Mapping[str, str]) -> Mapping[str, str]:
+    """Answer settings that the app can use. Raises ``LabError`` with what is wrong with the user's own."""
+    try:
+        compose.load(settings)
+    except ConfigurationError as error:
+        lines = "\n".join(f"  {line}" for line in error.problems)
+        raise LabError(f"The settings cannot be used:\n{lines}") from None
+    return settings
+
+
 async def run(*, port: int, admin_port: int, lag: float, seconds: float | None) -> None:
     """Run the lab until it is cancelled, or for so many seconds."""
     tell_terminal("Starting two storage services, the replication between them and the host's own …")
     async with Pair(host=True, lag=lag) as pair, _operated(pair, admin_port) as operated:
         pair.events.listen(lambda event: tell_terminal(f"lab: {event}"))
-        settings = app_settings(pair)
+        settings = checked(app_settings(pair))
         async with Host(APP, settings, port=port) as host:
             tell_terminal(f"Status: {host.root}/api/status?format=json")
             tell_terminal(f"Health: {host.root}/api/health")
