@@ -164,8 +164,8 @@ async def test_the_proxies_of_the_environment_are_not_used(attempt_at, monkeypat
 
 
 async def test_cookies_are_neither_kept_nor_sent(attempt_at):
-    async with serving(always(answer(headers=("Set-Cookie: a=b",)))) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
+    async with serving(always(answer(headers=("Set-Cookie: a=b",))), host="localhost") as server:
+        probing = attempt_at(f"http://localhost:{server.port}")
         for _ in range(2):
             await probing.attempt(P, Purpose.READ, floor=None)
 
