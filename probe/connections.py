@@ -4,6 +4,8 @@ Rules kept here: a connection string is never printed, since it holds a key; ide
 https only, because a token is never sent over http; what cannot be used is told with its remedy.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -131,12 +133,24 @@ def _emulator(parts: Mapping[str, str]) -> dict[str, str]:
 
 def _authorization(name: str, parts: Mapping[str, str], complain: Complain) -> Authorization | None:
     if parts.get("accountname") and parts.get("accountkey"):
+        if not _is_base64(parts["accountkey"]):
+            complain(
+                name, "has an AccountKey that is not base64", "It was cut short or changed; copy it anew."
+            )
+            return None
         return SharedKey(account=parts["accountname"], key=parts["accountkey"])
     if parts.get("sharedaccesssignature"):
         return Sas(token=parts["sharedaccesssignature"].lstrip("?"))
     remedy = f"Copy the whole string, or connect by identity with {name}__blobServiceUri."
     complain(name, "has neither AccountName with AccountKey nor SharedAccessSignature", remedy)
     return None
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except binascii.Error:
+        return False
 
 
 def _default_endpoint(parts: Mapping[str, str]) -> str | None:
