@@ -59,6 +59,12 @@ def test_a_stored_record_says_its_schema():
     assert ShardRecord(targets={}).schema == 1
 
 
+def test_a_new_record_has_counted_nothing_and_knows_no_tick():
+    new = ShardRecord(targets={})
+
+    assert (new.ticks, new.clamped, new.last_scheduled_at, new.last_completed_at) == (0, 0, None, None)
+
+
 def test_a_tick_without_facts_changes_nothing():
     record = records.fresh(NOON)
 
