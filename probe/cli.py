@@ -113,17 +113,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < float("inf"):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
 
 
 def _environment(path: Path | None) -> dict[str, str]:
@@ -133,10 +132,11 @@ def _environment(path: Path | None) -> dict[str, str]:
         return dict(os.environ)
     try:
         values = json.loads(found.read_text(encoding="utf-8"))["Values"]
-        return {**{str(name): str(value) for name, value in values.items()}, **os.environ}
+        held = {str(name): str(value) for name, value in values.items() if value is not None}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = 'It is JSON with an object "Values"; see local.settings.sample.json.'
         raise ConfigurationError((f"{found}: cannot be read as settings: {error!r}. {remedy}",)) from error
+    return {**held, **os.environ}
 
 
 def _tell(*lines: str) -> None:
@@ -172,7 +172,7 @@ def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
             f"  primary    {each['primary']}",
             f"  secondary  {each['secondary'] or 'none'}",
         )
-    _say("", f"A tick every {found.interval.total_seconds():g} s at the most, seen from {found.vantage}.")
+    _say("", f"Ticks are {found.interval.total_seconds():g} s apart or more, seen from {found.vantage}.")
     _say(*(f"Warning: {line}" for line in found.warnings), "The settings are valid.")
     return 0
 

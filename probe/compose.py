@@ -248,4 +248,7 @@ async def health_response() -> dict[str, Any]:
     except ConfigurationError as error:
         log.error("the settings cannot be used:\n%s", error)  # noqa: TRY400 - its text is the message
         healthy = False
+    except Exception:
+        log.exception("whether ticks are fresh cannot be told")
+        healthy = False
     return {"body": "fresh" if healthy else "stale", "status_code": 200 if healthy else 503}

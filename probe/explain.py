@@ -6,8 +6,9 @@ Rules kept here: it only reads finished values; every line stands for something 
 from datetime import timedelta
 from typing import Any
 
+from probe.core.breaker import State
 from probe.core.reading import Reading
-from probe.core.report import TargetReport, TickReport, seconds
+from probe.core.report import TargetReport, TickReport, seconds, time_text
 from probe.core.target import Location
 
 
@@ -20,7 +21,35 @@ def reasons(report: TickReport) -> list[str]:
             judged = each.judged(location)
             if judged:
                 out.append(f"    {location}: {judged.verdict}: {judged.reason}")
+        out += [f"    {line}" for line in (*_write(each), *_routing(each))]
     return out
+
+
+def _write(report: TargetReport) -> list[str]:
+    write = report.write
+    if write is None or write.ok:
+        return []
+    return [f"write: the canary could not be written: {write.detail or write.error_type}"]
+
+
+def _routing(report: TargetReport) -> list[str]:
+    """Answer why reads go where they go, and what must happen before they go elsewhere."""
+    breaker, policy = report.breaker, report.target.policy
+    if report.forced:
+        until = time_text(report.forced.until)
+        return [f"breaker: reads are forced to the {report.forced.location} until {until}"]
+    if report.target.secondary is None or breaker.state is State.CLOSED:
+        return []
+    if breaker.state is State.HALF_OPEN:
+        missing = policy.success_threshold - breaker.good_trials
+        return [f"breaker: half-open: reads try the primary; {missing} more good trials close it"]
+    missing = max(policy.secondary_reads * breaker.multiplier - breaker.secondary_reads, 0)
+    waits = [f"{missing} more reads from the secondary"]
+    if policy.cooldown:
+        half_open_at = breaker.since + policy.cooldown * breaker.multiplier
+        waits.append(f"{half_open_at:%H:%M:%S} UTC")
+    told = f"breaker: open since {breaker.since:%H:%M:%S} UTC: reads go to the secondary"
+    return [f"{told}, and the primary is tried after {' or at '.join(waits)}"]
 
 
 def lines(report: TickReport) -> list[str]:

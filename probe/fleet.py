@@ -14,6 +14,8 @@ from probe.core.errors import ProbeError
 from probe.core.report import time_text
 from probe.core.target import Target
 
+SCHEMA = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -34,7 +36,7 @@ def encode(message: Message) -> str:
     """Answer the queue message's text."""
     return json.dumps(
         {
-            "schema": 1,
+            "schema": SCHEMA,
             "shard": message.shard,
             "shards": message.shards,
             "scheduled_at": time_text(message.scheduled_at),
@@ -46,18 +48,32 @@ def encode(message: Message) -> str:
 def decode(text: str) -> Message:
     """Answer the message of a text. Raises ``ProbeError`` for one that is not ours."""
     try:
-        value = {"schema": None, **json.loads(text)}
-        message = Message(
+        value = json.loads(text)
+        schema = value["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _foreign(text, error) from error
+    if schema != SCHEMA:
+        raise ProbeError(f"a shard's message has schema {schema!r}, and this version reads {SCHEMA}")
+    try:
+        return Message(
             shard=int(value["shard"]),
             shards=int(value["shards"]),
-            scheduled_at=datetime.fromisoformat(value["scheduled_at"]).astimezone(UTC),
+            scheduled_at=_utc(value["scheduled_at"]),
             past_due=bool(value["past_due"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ProbeError(f"a message on the queue is not a shard's ({error!r}): {text[:200]!r}") from error
-    if value["schema"] != 1:
-        raise ProbeError(f"a shard's message has schema {value['schema']!r}, and this version reads 1")
-    return message
+        raise _foreign(text, error) from error
+
+
+def _foreign(text: str, error: Exception) -> ProbeError:
+    return ProbeError(f"a message on the queue is not a shard's ({error!r}): {text[:200]!r}")
+
+
+def _utc(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("the time has no zone")
+    return found.astimezone(UTC)
 
 
 def dropped(message: Message, *, now: datetime, interval: timedelta, shards: int) -> str | None:

@@ -46,7 +46,7 @@ async def document(store: StateStore, page: Page, now: datetime) -> dict[str, An
     loaded = await asyncio.gather(*(_load(store, each) for each in range(len(page.shards))))
     shards = [_shard(number, record, error, page, now) for number, (record, error) in enumerate(loaded)]
     targets = [
-        _target(target, number, record)
+        _target(target, number, record, now)
         for number, (record, _) in enumerate(loaded)
         for target in page.shards[number]
     ]
@@ -92,19 +92,20 @@ def _shard(
     }
 
 
-def _target(target: Target, shard: int, record: ShardRecord | None) -> dict[str, Any]:
+def _target(target: Target, shard: int, record: ShardRecord | None, now: datetime) -> dict[str, Any]:
     known = record.targets.get(target.name) if record else None
     head: dict[str, Any] = {"name": target.name, "shard": shard, "at": None}
-    if known is None:
+    if known is None or known.last is None:
         return {**head, "verdict": None, "reason": "no tick is on record yet"}
-    return {**head, **(known.last or {}), **_remembered(known, target)}
+    return {**head, **known.last, **_remembered(known, target, now)}
 
 
-def _remembered(record: TargetRecord, target: Target) -> dict[str, Any]:
+def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str, Any]:
     totals = record.breaker.totals
+    forced = target.policy.forced
     return {
         "at": _time(record.history[-1].at if record.history else None),
-        "breaker": breaker_document(record.breaker, target.policy.forced),
+        "breaker": breaker_document(record.breaker, forced if forced and now < forced.until else None),
         "totals": {
             "primary_attempts": totals.primary_attempts,
             "primary_failures": totals.primary_failures,
@@ -158,6 +159,8 @@ def _line(report: TickReport, each: TargetReport) -> str:
     if judgement.secondary:
         parts.append(f"secondary {_word(each, 'secondary')}")
     parts += [f"reads {letters or 'none'}", f"breaker {each.breaker.state}"]
+    if each.write and not each.write.ok:
+        parts.append(f"write failed ({each.write.error_type})")
     if each.replication.lag is not None:
         parts.append(f"lag {each.replication.lag.total_seconds():.1f} s")
     return " | ".join((*parts, f"{report.duration.total_seconds():.2f} s"))

@@ -29,6 +29,8 @@ from probe.reader import Reader
 
 WAIT_STEP = 1.0
 """Seconds between two looks at the secondary."""
+TELL_EVERY = 5.0
+"""Seconds between two lines that say so, where no line can be rewritten."""
 _LETTERS = {Location.PRIMARY: "P", Location.SECONDARY: "S"}
 
 
@@ -97,6 +99,7 @@ class TextShow:
     def __init__(self, *, tty: bool) -> None:
         self._tty = tty
         self._column = 0
+        self._told = -TELL_EVERY
 
     def say(self, text: str) -> None:
         self._line(text)
@@ -106,13 +109,14 @@ class TextShow:
         if self._tty:
             print(f"\r{text}", end="", flush=True)
             self._column = len(text)
-        elif round(seconds) % 5 == 0:
+        elif seconds - self._told >= TELL_EVERY:
+            self._told = seconds
             self._line(text)
 
     def failed(self, number: int | None, reading: Reading) -> None:
         what = f"read {number}: " if number is not None else ""
         code = f" {reading.service_error}" if reading.service_error else ""
-        took = f"after {reading.duration.total_seconds():.2f} s"
+        took = f"after {_took(reading.duration.total_seconds())}"
         trial = " (trial)" if reading.purpose is Purpose.TRIAL else ""
         self._line(f"  {what}{reading.location}{trial} failed: {reading.error_type}{code} {took}")
 
@@ -137,7 +141,7 @@ class TextShow:
         self._line(
             f"{summary.reads} reads{' (interrupted)' if summary.interrupted else ''}: "
             f"{served[Location.PRIMARY]} from the primary, {served[Location.SECONDARY]} from the secondary, "
-            f"{served[None]} failed; the worst took {summary.worst:.2f} s; "
+            f"{served[None]} failed; the worst took {_took(summary.worst)}; "
             f"{len(summary.transitions)} transitions"
         )
 
@@ -149,14 +153,22 @@ class TextShow:
             print(text, flush=True)
 
 
+def _took(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
 class JsonShow:
     """For programs: a JSON line per read and the summary on stdout, the rest on stderr."""
+
+    def __init__(self) -> None:
+        self._told = -TELL_EVERY
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     def waiting(self, seconds: float, limit: float) -> None:
-        if round(seconds) % 5 == 0:
+        if seconds - self._told >= TELL_EVERY:
+            self._told = seconds
             self.say(f"Waiting for the secondary: {seconds:.0f} s of at most {limit:.0f} s")
 
     def failed(self, number: int | None, reading: Reading) -> None:
@@ -174,12 +186,13 @@ class JsonShow:
 
 
 class _Watched:
-    """Connections that tell each failed attempt of a read as it happens."""
+    """Connections that tell each failed attempt as it happens, and what it moved before the next."""
 
-    def __init__(self, inner: Probing, tell: Callable[[Reading], None]) -> None:
-        self._inner, self._tell = inner, tell
+    def __init__(self, inner: Probing, tell: Callable[[Reading], None], moves: Callable[[], None]) -> None:
+        self._inner, self._tell, self._moves = inner, tell, moves
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
+        self._moves()
         reading = await self._inner.attempt(location, purpose, floor=floor)
         if reading.outcome is Outcome.FAILURE:
             self._tell(reading)
@@ -228,7 +241,7 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
                 f"The canary could not be written: {reading.detail or reading.error_type}. Reading goes on."
             )
             return ledger
-        show.say(f"Written: sequence {stamp.sequence} in {reading.duration.total_seconds():.2f} s")
+        show.say(f"Written: sequence {stamp.sequence} in {_took(reading.duration.total_seconds())}")
         ledger = replications.written(ledger, stamp)
         if target.secondary:
             await _arrive(app, plan, show, probing, stamp)
@@ -265,8 +278,13 @@ async def _reads(app: App, plan: Plan, show: Show, summary: Summary, ledger: Led
     def tell(reading: Reading) -> None:
         show.failed(summary.reads, reading)
 
+    def moves() -> None:
+        while reader.transitions:
+            summary.transitions.append(reader.transitions.pop(0))
+            show.moved(summary.transitions[-1])
+
     while number < plan.reads:
-        probing = _Watched(app.world.endpoints.open(plan.target), tell)
+        probing = _Watched(app.world.endpoints.open(plan.target), tell, moves)
         reader = Reader(
             target=plan.target,
             probing=probing,
@@ -277,23 +295,16 @@ async def _reads(app: App, plan: Plan, show: Show, summary: Summary, ledger: Led
         )
         try:
             for _ in range(min(plan.target.policy.reads, plan.reads - number)):
-                await _one(reader, number, show, summary)
+                read = await reader.read()
+                moves()
+                summary.add(read)
+                show.read(number, read, reader.breaker.state)
                 number += 1
                 if plan.interval and number < plan.reads:
                     await app.world.sleep(plan.interval)
         finally:
             await probing.aclose()
         breaker, ledger = reader.breaker, reader.ledger
-
-
-async def _one(reader: Reader, number: int, show: Show, summary: Summary) -> None:
-    seen = len(reader.transitions)
-    read = await reader.read()
-    summary.add(read)
-    for transition in reader.transitions[seen:]:
-        summary.transitions.append(transition)
-        show.moved(transition)
-    show.read(number, read, reader.breaker.state)
 
 
 async def _clean_up(app: App, plan: Plan, show: Show) -> None:

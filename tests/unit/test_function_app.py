@@ -1,0 +1,200 @@
+"""The Function App: its triggers, what they are bound to, and that each hands on to the composition root."""
+
+import importlib
+import inspect
+import json
+import sys
+from types import SimpleNamespace
+
+import azure.functions as func
+import pytest
+
+from probe import compose
+from probe.core.errors import ConfigurationError
+from probe.ports import TraceParent
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def indexed(monkeypatch):
+    """Import the app anew, as a worker does, with the environment of the test."""
+
+    def index(**environment: str):
+        for name in ("PROBE_SCHEDULE", "PROBE_QUEUE"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delitem(sys.modules, "function_app", raising=False)
+        module = importlib.import_module("function_app")
+        monkeypatch.delitem(sys.modules, "function_app")
+        return module
+
+    return index
+
+
+def bindings(module) -> dict[str, dict[str, dict[str, object]]]:
+    """Answer each function's bindings by their type."""
+    return {
+        each.get_function_name(): {
+            binding["type"]: binding for binding in json.loads(each.get_function_json())["bindings"]
+        }
+        for each in module.app.get_functions()
+    }
+
+
+def test_the_app_has_these_functions_and_no_other(indexed):
+    assert set(bindings(indexed())) == {"probe_tick", "probe_shard", "status", "health"}
+
+
+def test_without_settings_the_triggers_are_bound_to_the_defaults(indexed):
+    found = bindings(indexed())
+
+    timer, queue = found["probe_tick"]["timerTrigger"], found["probe_tick"]["queue"]
+    assert (timer["schedule"], timer["runOnStartup"], timer["useMonitor"]) == (
+        "0 * * * * *",
+        False,
+        True,
+    )
+    assert (queue["direction"], queue["queueName"], queue["connection"]) == (
+        "OUT",
+        "probe-shards",
+        "AzureWebJobsStorage",
+    )
+    assert found["probe_shard"]["queueTrigger"]["queueName"] == "probe-shards"
+
+
+def test_the_triggers_follow_their_settings(indexed):
+    found = bindings(indexed(PROBE_SCHEDULE="*/30 * * * * *", PROBE_QUEUE="mine"))
+
+    assert found["probe_tick"]["timerTrigger"]["schedule"] == "*/30 * * * * *"
+    assert found["probe_tick"]["queue"]["queueName"] == "mine"
+    assert found["probe_shard"]["queueTrigger"]["queueName"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "monitored"),
+    [("0 * * * * *", True), ("* * * * *", True), ("*/30 * * * * *", False), ("nonsense", False)],
+)
+def test_the_timer_is_persisted_only_where_its_interval_allows(indexed, schedule, monitored):
+    timer = bindings(indexed(PROBE_SCHEDULE=schedule))["probe_tick"]["timerTrigger"]
+
+    assert timer["useMonitor"] is monitored
+
+
+def test_the_status_needs_a_key_and_health_does_not(indexed):
+    found = bindings(indexed())
+
+    status, health = (found[each]["httpTrigger"] for each in ("status", "health"))
+    assert (status["authLevel"], status["route"], status["methods"]) == ("FUNCTION", "status", ["GET"])
+    assert (health["authLevel"], health["route"], set(health["methods"])) == (
+        "ANONYMOUS",
+        "health",
+        {"GET", "HEAD"},
+    )
+
+
+def test_every_function_is_async_so_that_it_gets_the_trace_context(indexed):
+    assert all(
+        inspect.iscoroutinefunction(each.get_user_function()) for each in indexed().app.get_functions()
+    )
+
+
+class App:
+    """What the composition root would build; it remembers what it was asked."""
+
+    def __init__(self, *, messages=(), fresh=True, error=None):
+        self.asked, self.messages, self.is_fresh, self.error = [], list(messages), fresh, error
+
+    async def timer(self, *, past_due, parent):
+        self.asked.append(("timer", past_due, parent))
+        return self.messages
+
+    async def shard(self, text, *, parent):
+        self.asked.append(("shard", text, parent))
+
+    async def status(self):
+        return {"schema": 1}
+
+    async def fresh(self):
+        if self.error:
+            raise self.error
+        return self.is_fresh
+
+
+@pytest.fixture
+def serve(monkeypatch, indexed):
+    """Answer the app's module with a composition root that answers the given one."""
+
+    def given(app: App):
+        monkeypatch.setattr(compose, "app", lambda: app)
+        return {each.get_function_name(): each.get_user_function() for each in indexed().app.get_functions()}
+
+    return given
+
+
+CONTEXT = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=PARENT, trace_state="a=b"))
+NO_TRACE = SimpleNamespace(trace_context=SimpleNamespace(trace_parent="", trace_state=""))
+
+
+class Out:
+    value = None
+
+    def set(self, value):
+        self.value = value
+
+
+@pytest.mark.parametrize("messages", [[], ["a", "b"]], ids=["one shard", "several"])
+async def test_the_timer_hands_on_and_sends_a_message_for_each_of_several_shards(serve, messages):
+    app, out = App(messages=messages), Out()
+
+    answer = await serve(app)["probe_tick"](SimpleNamespace(past_due=True), out, CONTEXT)
+
+    assert answer is None
+    assert app.asked == [("timer", True, TraceParent(traceparent=PARENT, tracestate="a=b"))]
+    assert out.value == (messages or None)
+
+
+async def test_the_queue_hands_on_the_messages_text(serve):
+    app = App()
+
+    await serve(app)["probe_shard"](func.QueueMessage(body=b'{"x": 1}'), NO_TRACE)
+
+    assert app.asked == [("shard", '{"x": 1}', None)]
+
+
+async def test_the_status_is_answered_as_json(serve):
+    response = await serve(App())["status"](None)
+
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    assert json.loads(response.get_body()) == {"schema": 1}
+
+
+@pytest.mark.parametrize(
+    ("app", "code", "body"),
+    [
+        (App(), 200, b"fresh"),
+        (App(fresh=False), 503, b"stale"),
+        (App(error=ConfigurationError(("PROBE_READS: secret",))), 503, b"stale"),
+        (App(error=RuntimeError("secret")), 503, b"stale"),
+    ],
+    ids=["fresh", "stale", "settings", "bug"],
+)
+async def test_health_says_no_more_than_whether_ticks_are_fresh(serve, app: App, code: int, body: bytes):
+    response = await serve(app)["health"](None)
+
+    assert (response.status_code, response.get_body()) == (code, body)
+
+
+def test_importing_the_app_builds_nothing(indexed, monkeypatch):
+    def build(*_, **__):
+        raise AssertionError("built at import")
+
+    monkeypatch.setattr(compose, "build", build)
+
+    indexed()
+
+
+def test_settings_that_cannot_be_used_do_not_keep_the_app_from_being_indexed(indexed):
+    """Else the host would show no function and no reason; the first tick tells the reason."""
+    assert bindings(indexed(PROBE_READS="x", PROBE_SCHEDULE="x"))
