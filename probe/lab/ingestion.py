@@ -145,12 +145,13 @@ class _Handler(BaseHTTPRequestHandler):
                 error = {"index": 0, "statusCode": int(status), "message": "no"}
                 self._say(HTTPStatus(int(status)), _track(items, [error] * items))
 
-    def _say(self, status: HTTPStatus, body: bytes) -> None:
+    def _say(self, status: HTTPStatus, answer: bytes) -> None:
+        body = answer if self.path == TRACK else b""  # an empty body is a good answer in OTLP
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body if self.path == TRACK else b"")
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Print nothing."""

@@ -8,7 +8,7 @@ again; what is summed up while all is well goes out with the next tick in which 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from opentelemetry import trace
@@ -88,8 +88,8 @@ class Pipeline:
             self._logger.emit(_event(event, context))
         records, spans = self._records.take(), self._spans.take()
         due = [self._meters[each] for each in Pace if each is Pace.TICK or self._is_due(signals)]
-        metrics = MetricsData([found for each in due for found in each.collect()])
-        return Batch(records=records, metrics=metrics, spans=spans)
+        metrics = [found for each in due for found in each.collect()]
+        return Batch(records=records, metrics=_joined(metrics), spans=spans)
 
     def _is_due(self, signals: Signals) -> bool:
         """Answer whether what is summed up while all is well is sent with this tick."""
@@ -205,6 +205,16 @@ class _Records(LogRecordProcessor):
 
     def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 - the interface's
         return True
+
+
+def _joined(found: Sequence[ResourceMetrics]) -> MetricsData:
+    """Join the metrics of all paces under one resource and scope: of two equal ones OTLP keeps the last."""
+    scopes = [scope for each in found for scope in each.scope_metrics]
+    if not scopes:
+        return MetricsData([])
+    metrics = [metric for scope in scopes for metric in scope.metrics]
+    scope = replace(scopes[0], metrics=metrics)
+    return MetricsData([replace(found[0], scope_metrics=[scope])])
 
 
 def _instrument(meter: Meter, metric: Metric) -> Counter | Histogram | Gauge:
