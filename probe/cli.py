@@ -261,7 +261,8 @@ def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
     )
     if corrupt or "unavailable" in verdicts:
         return 1
-    return 3 if verdicts & {None, "inconclusive"} else 0
+    known = body["fresh"] and not verdicts & {None, "inconclusive"}
+    return 0 if known else 3
 
 
 def _with_app[T](
