@@ -6,7 +6,7 @@
 
 targetScope = 'subscription'
 
-import { defaultVantage, flexRegion, gzrsRegion, monitoredAccount, principal } from 'modules/shared.bicep'
+import { defaultVantage, flexRegion, gzrsRegion, labels, monitoredAccount, principal } from 'modules/shared.bicep'
 
 @description('Name of the azd environment; it names the resource group and goes into the hash in every other name.')
 @minLength(1)
@@ -55,6 +55,9 @@ param sloPercent '99' | '99.5' | '99.9' | '99.95' | '99.99' = '99.9'
 
 @description('Which attempts leave a span: none, the failed ones, or all.')
 param traces 'off' | 'failures' | 'all' = 'failures'
+
+@description('Further settings of the probe by name, like { PROBE_READS: \'3\' }; the README lists them all. They go before the ones made here.')
+param probeSettings labels = {}
 
 @description('Memory of one instance, in megabytes.')
 param instanceMemoryMegabytes 512 | 2048 | 4096 = 512
@@ -309,6 +312,7 @@ module apps 'modules/vantage.bicep' = [
       schedule: intervalMinutes == 1 ? '0 * * * * *' : '0 */${intervalMinutes} * * * *'
       rpoSeconds: rpoSeconds
       traces: traces
+      furtherSettings: probeSettings
     }
     dependsOn: [hostEndpoints, targetEndpoints]
   }

@@ -23,6 +23,8 @@ param shardQueue string
 param schedule string
 param rpoSeconds int
 param traces string
+@description('Further settings of the probe; they go before the ones made here.')
+param furtherSettings labels
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
@@ -56,20 +58,20 @@ var hostStorage = [
 ]
 
 // Each vantage writes a canary of its own: two writers of one blob would roll each other back.
-var probe = [
-  { name: 'PROBE_BLOB', value: '${vantage}/HelloWorld.png' }
-  { name: 'PROBE_CONTAINER', value: containerName }
-  { name: 'PROBE_QUEUE', value: shardQueue }
-  { name: 'PROBE_RPO', value: string(rpoSeconds) }
-  { name: 'PROBE_SCHEDULE', value: schedule }
-  { name: 'PROBE_STATE_CONTAINER', value: stateContainer }
+var probe = union(
   {
-    name: 'PROBE_TARGETS'
-    value: string(map(connections, c => { name: c.name, connection: c.prefix }))
-  }
-  { name: 'PROBE_TRACES', value: traces }
-  { name: 'PROBE_VANTAGE', value: vantage }
-]
+    PROBE_BLOB: '${vantage}/HelloWorld.png'
+    PROBE_CONTAINER: containerName
+    PROBE_QUEUE: shardQueue
+    PROBE_RPO: string(rpoSeconds)
+    PROBE_SCHEDULE: schedule
+    PROBE_STATE_CONTAINER: stateContainer
+    PROBE_TARGETS: string(map(connections, c => { name: c.name, connection: c.prefix }))
+    PROBE_TRACES: traces
+    PROBE_VANTAGE: vantage
+  },
+  furtherSettings
+)
 
 var targets = flatten(map(connections, c => [
   { name: '${c.prefix}__blobServiceUri', value: c.primary }
@@ -124,7 +126,7 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      appSettings: concat(hostStorage, probe, targets, telemetry)
+      appSettings: concat(hostStorage, map(items(probe), s => { name: s.key, value: s.value }), targets, telemetry)
     }
   }
 

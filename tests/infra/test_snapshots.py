@@ -123,6 +123,7 @@ def test_choices_reach_the_app():
     assert held["PROBE_RPO"] == "1800"
     assert held["PROBE_CONTAINER"] == "canaries"
     assert held["PROBE_TRACES"] == "off"
+    assert (held["PROBE_READS"], held["PROBE_SECONDARY_READS"]) == ("3", "12")
     assert [each["name"] for each in json.loads(held["PROBE_TARGETS"])] == ["orders", "media-eu", "archive"]
     scale = app["properties"]["functionAppConfig"]["scaleAndConcurrency"]
     assert scale == {"instanceMemoryMB": 2048, "maximumInstanceCount": 100}

@@ -17,6 +17,7 @@ param intervalMinutes = 5
 param rpoMinutes = 30
 param sloPercent = '99.95'
 param traces = 'off'
+param probeSettings = { PROBE_READS: '3', PROBE_SECONDARY_READS: '12' }
 param instanceMemoryMegabytes = 2048
 param maximumInstances = 100
 param retentionDays = 90

@@ -1,0 +1,84 @@
+"""The page tells what the snapshots, the queries and the prices say, and its links lead somewhere."""
+
+import re
+
+import pytest
+
+from tests.infra import readme
+from tests.infra.judges import of_type
+from tests.infra.snapshots import ROOT, resources
+
+TEXT = readme.FILE.read_text()
+RUNBOOK = (ROOT / "infra" / "runbook.md").read_text()
+
+
+def part(name):
+    return re.search(readme.PART.format(name=name), TEXT, re.DOTALL)[0]
+
+
+def test_the_generated_parts_are_current():
+    assert readme.renewed(TEXT) == TEXT, "run: python -m tests.infra.readme"
+
+
+def test_a_grant_that_is_not_in_the_picture_is_told():
+    assert readme.renewed(TEXT.replace(' == "Reader" ==> ', " --> ")) != TEXT.replace(' == "Reader" ==> ', " --> ")
+
+
+def test_the_picture_shows_every_grant_and_every_place():
+    grants = of_type(resources("default"), "Microsoft.Authorization/roleAssignments")
+    places = {each["location"] for each in resources("default") if each.get("location")}
+
+    assert part("picture").count("==>") == len(grants)
+    assert all(f'subgraph {place}["' in part("picture") for place in places)
+
+
+def test_the_sum_of_the_costs_is_the_sum():
+    rows = re.findall(r"\| ([\d.]+) \|$", part("costs").split("| price |")[0], re.MULTILINE)
+    (total,) = re.findall(r"\*\*([\d.]+)\*\* \|$", part("costs"), re.MULTILINE)
+
+    assert sum(map(float, rows)) == pytest.approx(float(total), abs=0.05)
+
+
+@pytest.mark.parametrize("page", ["README.md", "runbook.md"])
+def test_every_link_leads_somewhere(page):
+    text = (ROOT / "infra" / page).read_text()
+    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", text)
+    headings = {name: anchors((ROOT / "infra" / name).read_text()) for name in ("README.md", "runbook.md")}
+
+    lost = [each for each in targets if not leads(each, page, headings)]
+
+    assert targets
+    assert lost == []
+
+
+def leads(link, page, headings):
+    path, _, anchor = link.partition("#")
+    if path and not (ROOT / "infra" / path).exists():
+        return False
+    return not anchor or anchor in headings[path or page]
+
+
+def anchors(text):
+    return {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
+
+
+def test_every_runbook_entry_belongs_to_an_alert_and_says_three_things():
+    entries = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.DOTALL | re.MULTILINE))
+    alerts = {each["name"] for each in of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")}
+
+    assert entries.keys() == alerts | {"platform-availability"}
+    assert all(re.findall(r"\*\*(Means|Look at|Do)\*\*", text) == ["Means", "Look at", "Do"] for text in entries.values())
+
+
+def test_every_parameter_that_the_page_names_exists():
+    template = (ROOT / "infra" / "main.bicep").read_text() + (ROOT / "infra" / "modules" / "shared.bicep").read_text()
+    named = set(re.findall(r"`([a-z]+[A-Z]\w+)`", TEXT))
+
+    assert {name for name in named if not re.search(rf"\b{name}\b", template)} == set()
+
+
+def test_every_azd_variable_that_the_page_names_is_mapped():
+    named = set(re.findall(r"azd env set (\w+)", TEXT))
+
+    assert named
+    assert all(f"${{{name}=" in (ROOT / "infra" / "main.parameters.json").read_text() for name in named)
