@@ -3,8 +3,10 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -32,16 +34,22 @@ def ingestion() -> Iterator[Ingestion]:
         yield running
 
 
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own, also while a test's own loop is running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 @cache
 def reports(name: str) -> tuple[TickReport, ...]:
     """Answer the reports of a tape's ticks."""
-    return tuple(asyncio.run(tapes.play(tapes.TAPES[name])))
+    return tuple(run(tapes.play(tapes.TAPES[name])))
 
 
 @cache
 def taken(name: str) -> tuple[Taken, ...]:
     """Answer what each tick of a tape put on Azure Monitor's wire."""
-    return tuple(asyncio.run(capture.azure_monitor(reports(name))))
+    return tuple(run(capture.azure_monitor(reports(name))))
 
 
 def sending_threads() -> list[threading.Thread]:

@@ -1,6 +1,5 @@
 """The wire to an OTLP collector: decoded with the protocol's own classes."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -18,12 +17,12 @@ from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Kind
 from probe.lab import capture, tapes
 from probe.lab.ingestion import Ingestion
-from tests.telemetry.conftest import reports
+from tests.telemetry.conftest import reports, run
 
 
 @cache
 def bodies(name: str) -> dict[str, list[bytes]]:
-    return asyncio.run(capture.otlp(reports(name)))
+    return run(capture.otlp(reports(name)))
 
 
 def metrics(name: str) -> Iterator[Any]:

@@ -8,7 +8,8 @@ disk); an exporter never retries on its own, since it sits on the only thread of
 import os
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from probe.adapters.telemetry import quiet
 from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points
@@ -17,6 +18,7 @@ from probe.adapters.telemetry.settings import TelemetrySettings, identity
 from probe.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from azure.core.pipeline import PipelineResponse
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -64,6 +66,7 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
         "connection_string": settings.connection_string,
         "credential": _credential(settings),
         "transport": RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=PATIENCE),
+        "raw_response_hook": _note,
         "disable_offline_storage": True,
         "retry_total": 0,
     }
@@ -77,6 +80,13 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
         )
     except ValueError as exc:
         raise ConfigurationError((f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {exc}",)) from None
+
+
+def _note(response: "PipelineResponse[Any, Any]") -> None:
+    """Keep a bad status as the reason: of most of them the exporter says nothing."""
+    status = response.http_response.status_code
+    if status != HTTPStatus.OK:
+        quiet.note(f"it answered {status}")
 
 
 def _credential(settings: TelemetrySettings) -> object | None:

@@ -36,7 +36,7 @@ class _Quiet(logging.Filter):
         if not threading.current_thread().name.startswith(PREFIX):
             return True
         if record.levelno >= logging.WARNING:
-            _said.text = record.getMessage()
+            note(record.getMessage())
         return False
 
 
@@ -49,8 +49,13 @@ def hush() -> None:
         logging.getLogger(name).addFilter(_FILTER)
 
 
+def note(text: str) -> None:
+    """Keep a reason for this thread, in place of an earlier one."""
+    _said.text = text
+
+
 def said() -> str | None:
-    """Answer the last warning of this thread, short and without keys, and forget it."""
+    """Answer the last reason of this thread, short and without keys, and forget it."""
     text: str | None = getattr(_said, "text", None)
     _said.text = None
     if text is None:

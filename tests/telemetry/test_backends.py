@@ -1,0 +1,228 @@
+"""Backends that fail: a tick loses the flush bound at most, nothing raises, and the loss is said once."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from probe.adapters import telemetry
+from probe.adapters.telemetry import catalogue
+from probe.lab import capture
+from probe.lab.ingestion import BlackHole, Ingestion, Mode, connection_string, refusing_url
+from tests.telemetry.conftest import reports
+
+BOUND = 0.3
+"""The flush bound in these tests, in seconds: the deployed one is 2."""
+SLACK = 0.25
+"""What a loaded machine may add."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    name: str
+    mode: Mode | None = None
+    hole: bool = False
+    url: str | None = None
+    waits: bool = False
+    """The backend is one to wait for: the bound is used up."""
+    loses: bool = True
+
+
+CASES = (
+    Case(name="refusing"),
+    Case(name="unreachable (SYN dropped)", hole=True, waits=True, loses=False),
+    Case(name="name that does not resolve", url="http://telemetry.invalid"),
+    Case(name="silent", mode=Mode.SILENT, waits=True, loses=False),
+    Case(name="slow (3 s)", mode=Mode.SLOW, waits=True, loses=False),
+    Case(name="400", mode=Mode.BAD_REQUEST),
+    Case(name="401", mode=Mode.UNAUTHORIZED),
+    Case(name="403", mode=Mode.FORBIDDEN),
+    Case(name="429", mode=Mode.THROTTLED),
+    Case(name="500", mode=Mode.ERROR),
+    Case(name="503", mode=Mode.UNAVAILABLE),
+    Case(name="206 (one row refused)", mode=Mode.PARTIAL),
+    Case(name="garbage", mode=Mode.GARBAGE),
+)
+CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@contextmanager
+def failing(case: Case) -> Iterator[str]:
+    """Run a case's backend, and answer its URL."""
+    if case.hole:
+        with BlackHole() as hole:
+            yield hole.url
+    elif case.mode:
+        with Ingestion(mode=case.mode) as ingestion:
+            yield ingestion.url
+    else:
+        yield case.url or refusing_url()
+
+
+@contextmanager
+def sending(backend: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[telemetry.ProcessTelemetry]:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+    azure = connection_string(url) if backend == "azure_monitor" else None
+    settings = replace(capture.SETTINGS, connection_string=azure, otlp=backend == "otlp", flush_seconds=BOUND)
+    made = telemetry.build(settings)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("backend", ["azure_monitor", "otlp"])
+@CASE
+async def test_a_failing_backend_costs_a_tick_no_more_than_the_flush_bound(
+    case, backend, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    took = []
+    with failing(case) as url, sending(backend, url, monkeypatch) as made:
+        for report in reports("healthy"):
+            begun = time.monotonic()
+            made.emit(report, None)
+            await made.flush()
+            took.append(time.monotonic() - begun)
+        said = [each.getMessage() for each in caplog.records]
+
+    assert max(took) < BOUND + SLACK
+    assert (min(took) >= BOUND) if case.waits else True
+    assert len(said) <= 1
+
+
+@pytest.mark.parametrize("case", [each for each in CASES if not each.waits], ids=lambda case: case.name)
+async def test_a_loss_is_told_once_with_its_reason_and_counted(case, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    with failing(case) as url, sending("azure_monitor", url, monkeypatch) as made:
+        for report in reports("healthy") * 3:
+            made.emit(report, None)
+            await made.flush()
+        lost = made.lost
+        said = [each.getMessage() for each in caplog.records]
+
+    assert lost > 60
+    assert len(said) == 1
+    assert said[0].startswith("Telemetry is being lost: azure_monitor did not take")
+    assert "gave no reason" not in said[0]
+
+
+async def test_a_slow_backend_gets_everything_behind_the_ticks(monkeypatch):
+    with (
+        Ingestion(mode=Mode.SLOW, delay=0.2) as ingestion,
+        sending("azure_monitor", ingestion.url, monkeypatch) as made,
+    ):
+        for report in reports("healthy"):
+            made.emit(report, None)
+            await made.flush()
+        ingestion.mode = Mode.OK
+        for _ in range(4):
+            await made.flush()
+
+        results = [each for each in ingestion.envelopes if each["data"]["baseType"] == "AvailabilityData"]
+        assert len(results) == 6
+        assert made.lost == 0
+
+
+async def test_a_backend_that_comes_back_gets_the_next_tick_and_the_number_of_lost_rows(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    with (
+        Ingestion(mode=Mode.UNAVAILABLE) as ingestion,
+        sending("azure_monitor", ingestion.url, monkeypatch) as made,
+    ):
+        await told(made, 2)
+        ingestion.mode, before = Mode.OK, len(ingestion.envelopes)
+        await told(made, 3)
+        lost = [
+            (each["data"]["baseData"]["metrics"][0]["value"], each["data"]["baseData"]["properties"])
+            for each in ingestion.envelopes[before:]
+            if each["data"]["baseData"].get("metrics", [{}])[0].get("name") == catalogue.TELEMETRY_LOST.name
+        ]
+
+    assert lost == [
+        (made.lost, {"probe.vantage": "francecentral", "probe.backend": "azure_monitor"}),
+    ]
+    assert set(lost[0][1]) == set(catalogue.TELEMETRY_LOST.attributes)
+    assert [each.getMessage().split(":")[0].split(" ")[1] for each in caplog.records] == ["is", "arrives"]
+
+
+async def told(made: telemetry.ProcessTelemetry, ticks: int) -> None:
+    for _ in range(ticks):
+        made.emit(reports("healthy")[1], None)
+        await made.flush()
+
+
+async def test_a_dead_backend_takes_nothing_from_the_other(ingestion, monkeypatch):
+    with Ingestion(mode=Mode.SILENT) as dead:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", dead.url)
+        settings = replace(
+            capture.SETTINGS,
+            connection_string=ingestion.connection_string,
+            otlp=True,
+            flush_seconds=BOUND,
+        )
+        made = telemetry.build(settings)
+        await told(made, 3)
+        results = [each for each in ingestion.envelopes if each["data"]["baseType"] == "AvailabilityData"]
+        made.close()
+
+    assert len(results) == 9
+
+
+async def test_fifty_ticks_to_a_dead_backend_pile_up_neither_threads_nor_memory(monkeypatch):
+    url = refusing_url()
+    with sending("azure_monitor", url, monkeypatch) as made:
+        await told(made, 2)
+        threads = threading.active_count()
+        await told(made, 50)
+
+        assert threading.active_count() == threads
+        assert all(not each._waiting for each in made._senders)
+
+
+async def test_the_end_of_the_process_waits_no_longer_than_the_bound(monkeypatch):
+    with Ingestion(mode=Mode.SILENT) as silent, sending("azure_monitor", silent.url, monkeypatch) as made:
+        made.emit(reports("healthy")[0], None)
+        begun = time.monotonic()
+        made.close()
+
+    assert time.monotonic() - begun < 2 * BOUND + SLACK
+
+
+async def test_a_flush_that_is_cancelled_is_cancelled(monkeypatch):
+    with Ingestion(mode=Mode.SILENT) as silent, sending("azure_monitor", silent.url, monkeypatch) as made:
+        made.emit(reports("healthy")[0], None)
+        flushing = asyncio.create_task(made.flush())
+        await asyncio.sleep(0)
+        flushing.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await flushing
+
+
+async def test_emitting_a_fleet_s_tick_takes_no_time(ingestion):
+    report = reports("healthy")[1]
+    fleet = replace(report, targets=[report.targets[0]] * 1000)
+    made = telemetry.build(replace(capture.SETTINGS, connection_string=ingestion.connection_string))
+    begun = time.perf_counter()
+    made.emit(fleet, None)
+    took = time.perf_counter() - begun
+    made.close()
+
+    assert took < 0.01
+
+
+async def test_a_bug_in_telling_never_reaches_the_tick(ingestion, caplog):
+    made = telemetry.build(replace(capture.SETTINGS, connection_string=ingestion.connection_string))
+    broken = replace(reports("healthy")[1], targets=["no target report"])
+    made.emit(broken, None)
+    await made.flush()
+    made.emit(reports("healthy")[1], None)
+    await made.flush()
+    made.close()
+
+    assert "could not be made" in caplog.text
+    assert ingestion.envelopes
