@@ -1,11 +1,12 @@
-"""What azd does not do by itself when it deploys: wait for new grants to spread, and publish to the further vantages.
+# ruff: noqa: INP001 - a script that azd runs, not a package
+"""What azd does not do when it deploys: wait for new grants to spread, and publish to further vantages.
 
     python infra/hooks/publish.py wait      before the deployment
     python infra/hooks/publish.py others    after it
 
-Rules kept here: every wait and every retry is bounded and says what it is waiting for; each app gets the same package;
-a failure names the app, says what to do and ends with exit code 1. azd puts the deployment's outputs into the
-environment. Needs the Azure CLI, signed in, and nothing else.
+Rules kept here: every wait and every retry is bounded and says what it is waiting for; each app gets the same
+package; a failure names the app, says what to do and ends with exit code 1. azd puts the deployment's outputs
+into the environment. Needs the Azure CLI, signed in, and nothing else.
 """
 
 import json
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,35 +27,45 @@ PAUSE = 30
 # What the deployment says while a grant or a new site has not spread yet.
 PASSING = ("403", "InaccessibleStorage", "AuthorizationPermissionMismatch", "404", "502", "503")
 
-
-def say(text):
-    print(text, flush=True)
+Sleep = Callable[[float], object]
 
 
-def listed(name):
+def say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - what azd shows its user
+
+
+def listed(name: str) -> list[str]:
     """Answer an output that is an array; azd hands it over as JSON text."""
     return json.loads(os.environ.get(name) or "[]")
 
 
-def run(*words):
+def run(*words: str) -> subprocess.CompletedProcess[str]:
     program = shutil.which(words[0])
     if program is None:
-        sys.exit(f"{words[0]} is not installed, and the further vantages are published with it: install it, then 'azd deploy'")
-    return subprocess.run([program, *words[1:]], capture_output=True, text=True, check=False)
+        sys.exit(
+            f"{words[0]} publishes further vantages, and is not installed: install it, then 'azd deploy'."
+        )
+    return subprocess.run([program, *words[1:]], capture_output=True, text=True, check=False)  # noqa: S603 - our own words
 
 
-def age_of_newest_grant(group, account):
+def age_of_newest_grant(group: str, account: str) -> float | None:
     """Answer the seconds since the newest grant on a host account was made; ``None`` when nobody can tell."""
     if shutil.which("az") is None:
         return None
-    subscription = os.environ.get("AZURE_SUBSCRIPTION_ID", "")
-    scope = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}"
-    done = run("az", "role", "assignment", "list", "--scope", scope, "--query", "[].createdOn", "--output", "json")
-    made = [datetime.fromisoformat(each) for each in json.loads(done.stdout or "[]")] if done.returncode == 0 else []
+    owner = f"/subscriptions/{os.environ.get('AZURE_SUBSCRIPTION_ID', '')}/resourceGroups/{group}"
+    scope = f"{owner}/providers/Microsoft.Storage/storageAccounts/{account}"
+    done = run(
+        "az", "role", "assignment", "list", "--scope", scope, "--query", "[].createdOn", "--output", "json"
+    )
+    made = (
+        [datetime.fromisoformat(each) for each in json.loads(done.stdout or "[]")]
+        if done.returncode == 0
+        else []
+    )
     return (datetime.now(UTC) - max(made)).total_seconds() if made else None
 
 
-def wait(sleep=time.sleep):
+def wait(sleep: Sleep = time.sleep) -> None:
     """Let new grants of the apps on their host accounts spread; the package is uploaded by them."""
     group = os.environ.get("AZURE_RESOURCE_GROUP", "")
     ages = [age_of_newest_grant(group, account) for account in listed("PROBE_HOST_ACCOUNTS")]
@@ -64,7 +76,7 @@ def wait(sleep=time.sleep):
         sleep(rest)
 
 
-def others(sleep=time.sleep):
+def others(sleep: Sleep = time.sleep) -> None:
     """Publish the package that azd deployed to the apps that it does not look for."""
     apps, group = listed("PROBE_FUNCTION_APPS")[1:], os.environ.get("AZURE_RESOURCE_GROUP", "")
     if not apps:
@@ -76,12 +88,22 @@ def others(sleep=time.sleep):
             sys.exit(f"azd made no package:\n{made.stdout}{made.stderr}")
         failed = [app for app in apps if not published(app, group, package, sleep)]
     if failed:
-        sys.exit(f"Not published: {', '.join(failed)}. Run 'azd deploy' again; it repeats what is missing and changes nothing else.")
+        sys.exit(f"Not published: {', '.join(failed)}. Run 'azd deploy' again; nothing else changes by it.")
 
 
-def published(app, group, package, sleep):
+def published(app: str, group: str, package: Path, sleep: Sleep) -> bool:
     """Publish to one app, again while that may pass; answer whether it worked."""
-    words = ("az", "functionapp", "deployment", "source", "config-zip", "--resource-group", group, "--name", app)
+    words = (
+        "az",
+        "functionapp",
+        "deployment",
+        "source",
+        "config-zip",
+        "--resource-group",
+        group,
+        "--name",
+        app,
+    )
     for attempt in range(1, TRIES + 1):
         say(f"Publishing to {app} ({attempt} of {TRIES})")
         done = run(*words, "--src", str(package), "--build-remote", "true", "--timeout", "900")
@@ -94,7 +116,7 @@ def published(app, group, package, sleep):
     return False
 
 
-def main(words):
+def main(words: list[str]) -> None:
     actions = {"wait": wait, "others": others}
     if len(words) != 1 or words[0] not in actions:
         sys.exit(__doc__)

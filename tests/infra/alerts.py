@@ -32,7 +32,9 @@ class Rule:
         worst = {}
         for found in workspace.run(self.query, now):
             key = tuple(found[name] for name in self.dimensions)
-            worst[key] = max(worst.get(key, 0), found[self.measure]) if self.measure else worst.get(key, 0) + 1
+            worst[key] = (
+                max(worst.get(key, 0), found[self.measure]) if self.measure else worst.get(key, 0) + 1
+            )
         return {key for key, value in worst.items() if value > self.threshold}
 
 

@@ -1,4 +1,4 @@
-"""The Bicep command of this machine: ``bicep``, ``az bicep``, or what the environment variable ``BICEP`` names.
+"""The Bicep command of this machine: ``bicep``, ``az bicep``, or what the variable ``BICEP`` names.
 
 ``python -m tests.infra.bicep`` writes the snapshots anew, with whichever it finds first.
 """
@@ -42,11 +42,13 @@ def check(file):
     as_file = ["--file", str(file)] if found[0] == "az" else [str(file)]
     built = _run([*found, "build", *as_file, "--stdout"], ROOT)
     linted = _run([*found, "lint", *as_file], ROOT)
-    return "\n".join(each.stderr.strip() for each in (built, linted) if each.stderr.strip() or each.returncode)
+    return "\n".join(
+        each.stderr.strip() for each in (built, linted) if each.stderr.strip() or each.returncode
+    )
 
 
 def snapshot(file, mode):
-    """Write (mode overwrite) or compare (validate) a parameters file's snapshot; answer the finished process."""
+    """Write (mode overwrite) or compare (validate) a file's snapshot; answer the finished process."""
     found, _ = command()
     as_file = ["--file", str(file)] if found[0] == "az" else [str(file)]
     # The two words apart: every implementation takes them so.

@@ -1,4 +1,4 @@
-"""What may and must stand in a deployment, judged on its predicted resources: each judge answers problems, or none.
+"""What may and must stand in a deployment: each judge answers the problems in predicted resources, or none.
 
 Judges take plain values and keep nothing, so that a test can seed a fault and see it told.
 """
@@ -19,13 +19,25 @@ WATCHED = r".*/storageAccounts/(?!sthost)\w+"
 
 # Every grant that may be made: role, the only scope it may have, to whom. Anything else is a problem.
 ALLOWED = {
-    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": ("Blob Data Contributor", WATCHED + "/blobServices/default/containers/[\\w-]+", "probe"),
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": (
+        "Blob Data Contributor",
+        WATCHED + "/blobServices/default/containers/[\\w-]+",
+        "probe",
+    ),
     "acdd72a7-3385-48ef-bd42-f606fba81ae7": ("Reader", WATCHED, "probe"),
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": ("Blob Data Owner", HOST, "probe"),
     "974c5e8b-45b9-4653-ba55-5f855dd0fb88": ("Queue Data Contributor", HOST, "probe"),
     "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3": ("Table Data Contributor", HOST, "probe"),
-    "3913510d-42f4-4e42-8a64-420c390055eb": ("Monitoring Metrics Publisher", ".*/Microsoft.Insights/components/[\\w-]+", "probe"),
-    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": ("Blob Data Reader", ".*/blobServices/default/containers/[\\w-]+", "person"),
+    "3913510d-42f4-4e42-8a64-420c390055eb": (
+        "Monitoring Metrics Publisher",
+        ".*/Microsoft.Insights/components/[\\w-]+",
+        "probe",
+    ),
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": (
+        "Blob Data Reader",
+        ".*/blobServices/default/containers/[\\w-]+",
+        "person",
+    ),
 }
 
 HARDENED = {
@@ -52,11 +64,28 @@ FOREIGN = {
     "PYTHON_ENABLE_OPENTELEMETRY",
 }
 OF_A_CONNECTION = ("blobServiceUri", "clientId", "credential", "secondaryBlobServiceUri")
-SECRETIVE = re.compile(r"listKeys|listAccountSas|listServiceSas|AccountKey=|SharedAccessSignature|sig=|listConnection|getSecret", re.IGNORECASE)
+SECRETIVE = re.compile(
+    r"listKeys|listAccountSas|listServiceSas|AccountKey=|SharedAccessSignature|sig=|listConnection|getSecret",
+    re.IGNORECASE,
+)
 SECRET_NAME = re.compile(r"key|secret|password|token|connection_?string|sas\b", re.IGNORECASE)
 
 # What the rules' service takes: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
-FREQUENCIES = {"PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", "PT1H", "PT2H", "PT3H", "PT4H", "PT5H", "PT6H", "P1D"}
+FREQUENCIES = {
+    "PT1M",
+    "PT5M",
+    "PT10M",
+    "PT15M",
+    "PT30M",
+    "PT45M",
+    "PT1H",
+    "PT2H",
+    "PT3H",
+    "PT4H",
+    "PT5H",
+    "PT6H",
+    "P1D",
+}
 WINDOWS = FREQUENCIES | {"P2D"}
 REGIONS = (ROOT / "infra" / "modules" / "shared.bicep").read_text()
 
@@ -67,7 +96,10 @@ def of_type(resources, type_):
 
 def rights(resources):
     """Every grant is one of those allowed, as narrow as allowed, to whom it is allowed; no role is made."""
-    problems = [f"a role of its own: {each['name']}" for each in of_type(resources, "Microsoft.Authorization/roleDefinitions")]
+    problems = [
+        f"a role of its own: {each['name']}"
+        for each in of_type(resources, "Microsoft.Authorization/roleDefinitions")
+    ]
     for each in of_type(resources, "Microsoft.Authorization/roleAssignments"):
         held = each["properties"]
         role = held["roleDefinitionId"].rsplit("/", 1)[1]
@@ -84,7 +116,9 @@ def rights(resources):
 
 def grantee(held, scope, to):
     principal = held["principalId"]
-    vantage = re.search(r"userAssignedIdentities/id-probe-([a-z0-9]+)-\w+', '[\d-]+'\)\.principalId\]", principal)
+    vantage = re.search(
+        r"userAssignedIdentities/id-probe-([a-z0-9]+)-\w+', '[\d-]+'\)\.principalId\]", principal
+    )
     if to == "probe" and (not vantage or held["principalType"] != "ServicePrincipal"):
         yield f"given to {principal}"
     if to == "person" and not GUID.fullmatch(principal):
@@ -94,7 +128,7 @@ def grantee(held, scope, to):
 
 
 def hosts(resources):
-    """A vantage may use its own host account and no other; one per vantage, in its own region."""
+    """Tell a vantage that may use another host account than its own, which is in its own region."""
     problems = []
     accounts = {each["id"]: each for each in of_type(resources, "Microsoft.Storage/storageAccounts")}
     for each in of_type(resources, "Microsoft.Authorization/roleAssignments"):
@@ -103,7 +137,9 @@ def hosts(resources):
         if "/sthost" in account and vantage and accounts[account]["location"] != vantage[1]:
             problems.append(f"{vantage[1]} may use the host account of {accounts[account]['location']}")
     for site in of_type(resources, "Microsoft.Web/sites"):
-        found = re.search(r"storageAccounts/(sthost\w+)'", settings(site)["AzureWebJobsStorage__blobServiceUri"])
+        found = re.search(
+            r"storageAccounts/(sthost\w+)'", settings(site)["AzureWebJobsStorage__blobServiceUri"]
+        )
         named = [each for each in accounts.values() if found and each["name"] == found[1]]
         if not named or named[0]["location"] != site["location"]:
             problems.append(f"{site['name']} keeps its things elsewhere")
@@ -129,13 +165,16 @@ def hardening(resources):
             problems.append(f"{each['name']}: public")
     for each in of_type(resources, "Microsoft.Web/sites"):
         problems += site_hardening(each, resources, closed=closed)
-    for each in of_type(resources, "Microsoft.Insights/components"):
-        if each["properties"].get("DisableLocalAuth") is not True:
-            problems.append(f"{each['name']}: takes keys")
-    for each in of_type(resources, "Microsoft.OperationalInsights/workspaces"):
-        if each["properties"]["features"].get("disableLocalAuth") is not True:
-            problems.append(f"{each['name']}: takes keys")
-    return problems
+    return problems + [f"{name}: takes keys" for name in keyed(resources)]
+
+
+def keyed(resources):
+    """Answer the names of where telemetry can be sent with a key."""
+    components = of_type(resources, "Microsoft.Insights/components")
+    workspaces = of_type(resources, "Microsoft.OperationalInsights/workspaces")
+    shut = {each["name"]: each["properties"].get("DisableLocalAuth") for each in components}
+    shut |= {each["name"]: each["properties"]["features"].get("disableLocalAuth") for each in workspaces}
+    return [name for name, off in shut.items() if off is not True]
 
 
 def site_hardening(site, resources, *, closed):
@@ -144,45 +183,56 @@ def site_hardening(site, resources, *, closed):
         "httpsOnly": held["httpsOnly"] is True,
         "ftpsState": config["ftpsState"] == "Disabled",
         "TLS": config["minTlsVersion"] == config["scmMinTlsVersion"] == "1.2",
-        "identity": site["identity"]["type"] == "UserAssigned" and len(site["identity"]["userAssignedIdentities"]) == 1,
-        "deployment": held["functionAppConfig"]["deployment"]["storage"]["authentication"]["type"] == "UserAssignedIdentity",
+        "identity": site["identity"]["type"] == "UserAssigned"
+        and len(site["identity"]["userAssignedIdentities"]) == 1,
+        "deployment": held["functionAppConfig"]["deployment"]["storage"]["authentication"]["type"]
+        == "UserAssignedIdentity",
         "network": bool(held.get("virtualNetworkSubnetId")) == closed,
         "runtime": held["functionAppConfig"]["runtime"] == {"name": "python", "version": "3.13"},
     }
     policies = of_type(resources, "Microsoft.Web/sites/basicPublishingCredentialsPolicies")
-    shut = {each["id"].rsplit("/", 1)[1] for each in policies if each["id"].startswith(site["id"] + "/") and each["properties"]["allow"] is False}
+    shut = {
+        each["id"].rsplit("/", 1)[1]
+        for each in policies
+        if each["id"].startswith(site["id"] + "/") and each["properties"]["allow"] is False
+    }
     wanted["publishing credentials"] = shut == {"ftp", "scm"}
     return [f"{site['name']}: {name}" for name, right in wanted.items() if not right]
 
 
 def secrets(resources, outputs):
-    """Nothing fetches a key, and no output looks like a secret. The connection string of Application Insights names an
-    address; with local authentication off, its key opens nothing."""
+    """Nothing fetches a key, and no output or setting looks like a secret.
+
+    The connection string of Application Insights names an address: with local authentication off, its key
+    opens nothing.
+    """
     text = json.dumps([resources, outputs])
     problems = [f"{found} in the template" for found in set(SECRETIVE.findall(text))]
     problems += [f"output {name}" for name in outputs if SECRET_NAME.search(name)]
     for site in of_type(resources, "Microsoft.Web/sites"):
-        names = settings(site).keys() - {"APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"}
+        names = settings(site).keys() - {
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+        }
         problems += [f"setting {name}" for name in names if SECRET_NAME.search(name)]
     return problems
 
 
 def regions(resources):
-    """Every location is in its list, and no vantage stands in the region of an account made here or in that of its pair."""
+    """Every location is in its list: GZRS for watched accounts, the plan's for all else."""
     gzrs, flex = region_lists()
-    problems = []
-    for each in resources:
-        if each.get("location") not in (None, "global") and each["location"] not in flex:
-            problems.append(f"{each['name']} in {each['location']}")
-    for each in of_type(resources, "Microsoft.Storage/storageAccounts"):
-        if each["sku"]["name"] == "Standard_RAGZRS" and each["location"] not in gzrs:
-            problems.append(f"{each['name']} in {each['location']}")
-    return problems
+    placed = [each for each in resources if each.get("location") not in (None, "global")]
+    watched = [each for each in placed if each.get("sku", {}).get("name") == "Standard_RAGZRS"]
+    lost = [each for each in placed if each["location"] not in flex]
+    lost += [each for each in watched if each["location"] not in gzrs]
+    return [f"{each['name']} in {each['location']}" for each in lost]
 
 
 def region_lists():
     gzrs = set(re.findall(r"'(\w+)'", re.search(r"type gzrsRegion =(.*?)\n\n", REGIONS, re.DOTALL)[1]))
-    return gzrs, gzrs | set(re.findall(r"'(\w+)'", re.search(r"type flexRegion =(.*?)\n\n", REGIONS, re.DOTALL)[1]))
+    return gzrs, gzrs | set(
+        re.findall(r"'(\w+)'", re.search(r"type flexRegion =(.*?)\n\n", REGIONS, re.DOTALL)[1])
+    )
 
 
 def concrete(value, name):
@@ -199,7 +249,7 @@ def concrete(value, name):
 
 
 def app_settings(resources):
-    """Each app has exactly settings that something reads, the probe takes them all, and none repeats a default."""
+    """Each app has exactly settings that something reads, all that are needed; the probe takes them."""
     problems = []
     for site in of_type(resources, "Microsoft.Web/sites"):
         held = {name: concrete(value, name) for name, value in settings(site).items()}
@@ -231,7 +281,7 @@ def as_read(held, site):
 
 
 def rules(resources):
-    """Each log alert has a window and a frequency that exist, a runbook entry, an action, and a window longer than its frequency."""
+    """Each alert has a window and a frequency that exist and fit, a runbook entry, and somebody to tell."""
     problems = []
     runbook = (ROOT / "infra" / "runbook.md").read_text()
     headings = {line.removeprefix("## ").strip() for line in runbook.splitlines() if line.startswith("## ")}
@@ -247,7 +297,10 @@ def rules(resources):
             problems.append(f"{each['name']}: mutes and mitigates")
         problems += [f"{each['name']}: {problem}" for problem in told(held, each["name"], headings)]
     for each in of_type(resources, "Microsoft.Insights/metricAlerts"):
-        problems += [f"{each['name']}: {problem}" for problem in told(each["properties"], "platform-availability", headings)]
+        problems += [
+            f"{each['name']}: {problem}"
+            for problem in told(each["properties"], "platform-availability", headings)
+        ]
     return problems
 
 

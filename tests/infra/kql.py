@@ -27,10 +27,10 @@ SEEDED = {name: LAG.replace(before, after) for name, (before, after) in FAULTS.i
 
 
 def bound(queries):
-    """Answer for each query, a text, its problems and its result's columns. One start of the binder for all of them."""
+    """Answer for each query, a text, its problems and its result's columns; one start binds them all."""
     if not (FOLDER / "node_modules").is_dir():
         raise FileNotFoundError("the query binder is not installed: run tests/infra/setup")
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own script
         ["node", str(FOLDER / "bind.mjs")],  # noqa: S607 - found on the path, as npm's
         input=json.dumps({"tables": TABLES, "queries": {text: text for text in queries}}),
         capture_output=True,
@@ -44,7 +44,7 @@ def bound(queries):
 
 @functools.cache
 def shipped():
-    """Answer what ``bound`` says of every query that is shipped: files, deployed alerts, and the workbook's tiles."""
+    """Answer what ``bound`` says of every query: files, alerts, the workbook's tiles, seeded faults."""
     alerts = [rule.query for name in NAMES for rule in rules(name).values()]
     tiles = [workbook.as_run(tile.query) for tile in workbook.every_tile()]
     return bound({*QUERIES.values(), *alerts, *tiles, *SEEDED.values()})

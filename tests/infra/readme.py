@@ -1,7 +1,7 @@
 """Renews the generated parts of ``infra/README.md``: ``python -m tests.infra.readme``.
 
-Rules kept here: a part stands between two comments that name it; it is worked out from the committed snapshots, the
-queries and the prices below, and from nothing else.
+Rules kept here: a part stands between two comments that name it; it is made from the committed snapshots,
+the queries, what the lab measures, and the prices below.
 """
 
 import asyncio
@@ -90,19 +90,23 @@ def wires(found, ids):
     site, group = of["Microsoft.Web/sites"], of["Microsoft.Insights/actionGroups"]
     component, workspace = of["Microsoft.Insights/components"], of["Microsoft.OperationalInsights/workspaces"]
     log_alerts = len(of_type(found, "Microsoft.Insights/scheduledQueryRules"))
-    (watched,) = [each["id"] for each in of_type(found, "Microsoft.Storage/storageAccounts") if "/stprobed" in each["id"]]
+    (watched,) = [
+        each["id"]
+        for each in of_type(found, "Microsoft.Storage/storageAccounts")
+        if "/stprobed" in each["id"]
+    ]
     return [
         f'  {ids[site]} -. "runs as" .-> {ids[of["Microsoft.ManagedIdentity/userAssignedIdentities"]]}',
         f"  {ids[component]} --> {ids[workspace]}",
         f'  {ids[workspace]} -- "{log_alerts} log alerts" --> {ids[group]}',
-        f'  {ids[workspace]} --> {ids[of["Microsoft.Insights/workbooks"]]}',
+        f"  {ids[workspace]} --> {ids[of['Microsoft.Insights/workbooks']]}",
         f'  {ids[watched]} -- "1 metric alert" --> {ids[group]}',
         f'  {ids[watched]} -- "blob metrics" --> {ids[workspace]}',
     ]
 
 
 def granted():
-    """Answer the grants of the default deployment as a table, each with the reason that it carries in Azure too."""
+    """Answer the grants of the default deployment as a table, each with the reason that it carries."""
     rows = ["| role | on | reason |", "|---|---|---|"]
     names = {each["id"]: plain_name(each) for each in resources("default")}
     for each in of_type(resources("default"), "Microsoft.Authorization/roleAssignments"):
@@ -117,14 +121,12 @@ def alerts():
     """Answer the alerts of the default deployment as a table."""
     rows = ["| alert | severity | looks back | what it says |", "|---|---|---|---|"]
     found = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
-    for each in found:
+    (metric,) = of_type(resources("default"), "Microsoft.Insights/metricAlerts")
+    named = [*((each["name"], each) for each in found), ("platform-availability", metric)]
+    for name, each in named:
         held = each["properties"]
         what = held["description"].split(" Runbook:")[0]
-        rows.append(f"| [{each['name']}](runbook.md#{each['name']}) | {held['severity']} | {held['windowSize']} | {what} |")
-    (metric,) = of_type(resources("default"), "Microsoft.Insights/metricAlerts")
-    held = metric["properties"]
-    what = held["description"].split(" Runbook:")[0]
-    rows.append(f"| [platform-availability](runbook.md#platform-availability) | {held['severity']} | {held['windowSize']} | {what} |")
+        rows.append(f"| [{name}](runbook.md#{name}) | {held['severity']} | {held['windowSize']} | {what} |")
     return "\n".join(rows)
 
 
@@ -140,12 +142,20 @@ class Price:
 PRICING = "https://azure.microsoft.com/pricing/details/"
 PRICES = {
     "execution": Price(dollars=0.000026, per="GB-second on demand", source=PRICING + "functions/"),
-    "free execution": Price(dollars=100_000, per="GB-seconds free a month and subscription", source=PRICING + "functions/"),
+    "free execution": Price(
+        dollars=100_000, per="GB-seconds free a month and subscription", source=PRICING + "functions/"
+    ),
     "call": Price(dollars=0.40, per="million executions", source=PRICING + "functions/"),
-    "free calls": Price(dollars=250_000, per="executions free a month and subscription", source=PRICING + "functions/"),
+    "free calls": Price(
+        dollars=250_000, per="executions free a month and subscription", source=PRICING + "functions/"
+    ),
     "alert": Price(dollars=1.50, per="log alert at 5 minutes, a month", source=PRICING + "monitor/"),
-    "slow alert": Price(dollars=0.50, per="log alert at 15 minutes or more, a month", source=PRICING + "monitor/"),
-    "further series": Price(dollars=0.15, per="each further time series of a log alert at 5 minutes", source=PRICING + "monitor/"),
+    "slow alert": Price(
+        dollars=0.50, per="log alert at 15 minutes or more, a month", source=PRICING + "monitor/"
+    ),
+    "further series": Price(
+        dollars=0.15, per="each further time series of a log alert at 5 minutes", source=PRICING + "monitor/"
+    ),
     "metric alert": Price(dollars=0.10, per="metric alert time series, a month", source=PRICING + "monitor/"),
     "ingestion": Price(dollars=volume.PRICE, per="GB taken in", source=PRICING + "monitor/"),
     "writes": Price(dollars=0.1125, per="10,000 writes, RA-GZRS hot", source=PRICING + "storage/blobs/"),
@@ -169,20 +179,32 @@ def gigabytes():
 
 
 def costs():
-    """Answer the monthly cost of the default deployment, line by line: one target, one vantage, a tick a minute."""
+    """Answer the monthly cost of the default deployment: one target, one vantage, a tick a minute."""
     price = {name: each.dollars for name, each in PRICES.items()}
     found = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
     slow = [each for each in found if each["properties"]["evaluationFrequency"] != "PT5M"]
     billed = max(0, MONTH_TICKS * TICK_SECONDS * MEMORY_GIGABYTES - price["free execution"])
     quick = len(found) - len(slow)
     lines = [
-        ("function app", f"{MONTH_TICKS:,} ticks of {TICK_SECONDS:g} s at {MEMORY_GIGABYTES:g} GB; the free grant covers it", billed * price["execution"] + max(0, CALLS - price["free calls"]) / 1e6 * price["call"]),
-        ("log alerts", f"{quick} at 5 minutes, {len(slow)} slower", quick * price["alert"] + len(slow) * price["slow alert"]),
+        (
+            "function app",
+            f"{MONTH_TICKS:,} ticks of {TICK_SECONDS:g} s at {MEMORY_GIGABYTES:g} GB; within the free grant",
+            billed * price["execution"] + max(0, CALLS - price["free calls"]) / 1e6 * price["call"],
+        ),
+        (
+            "log alerts",
+            f"{quick} at 5 minutes, {len(slow)} slower",
+            quick * price["alert"] + len(slow) * price["slow alert"],
+        ),
         ("metric alert", "2 series, primary and secondary", 2 * price["metric alert"]),
         ("telemetry", f"{gigabytes():g} GB taken in, measured on the wire", gigabytes() * price["ingestion"]),
         ("canary writes", f"{MONTH_TICKS:,} on the watched account", MONTH_TICKS / 10_000 * price["writes"]),
         ("canary reads", f"{ATTEMPTS} a tick", ATTEMPTS * MONTH_TICKS / 10_000 * price["reads"]),
-        ("host account", f"about {HOST_WRITES:,} small writes: state, leases", HOST_WRITES / 10_000 * price["host writes"]),
+        (
+            "host account",
+            f"about {HOST_WRITES:,} small writes: state, leases",
+            HOST_WRITES / 10_000 * price["host writes"],
+        ),
     ]
     rows = ["| what | how much | US$ a month |", "|---|---|---:|"]
     rows += [f"| {what} | {much} | {dollars:.2f} |" for what, much, dollars in lines]
@@ -233,12 +255,26 @@ def counted():
     """Answer how many resources each snapshot holds, for the reader who wants to know what they are."""
     rows = ["| snapshot | resources | what it shows |", "|---|---:|---|"]
     for name in NAMES:
-        about = (ROOT / "tests" / "infra" / "snapshots" / f"{name}.bicepparam").read_text().splitlines()[0].removeprefix("// ")
-        rows.append(f"| [{name}](../tests/infra/snapshots/{name}.snapshot.json) | {len(resources(name))} | {about} |")
+        about = (
+            (ROOT / "tests" / "infra" / "snapshots" / f"{name}.bicepparam")
+            .read_text()
+            .splitlines()[0]
+            .removeprefix("// ")
+        )
+        rows.append(
+            f"| [{name}](../tests/infra/snapshots/{name}.snapshot.json) | {len(resources(name))} | {about} |"
+        )
     return "\n".join(rows)
 
 
-PARTS = {"picture": picture, "grants": granted, "alerts": alerts, "costs": costs, "tiles": shown, "snapshots": counted}
+PARTS = {
+    "picture": picture,
+    "grants": granted,
+    "alerts": alerts,
+    "costs": costs,
+    "tiles": shown,
+    "snapshots": counted,
+}
 
 
 def renewed(text):

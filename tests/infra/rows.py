@@ -1,7 +1,7 @@
-"""Rows of Log Analytics, made from envelopes as the Azure Monitor exporter sends them; and KQL run on such rows.
+"""Rows of Log Analytics, made from envelopes as the Azure Monitor exporter sends them, and KQL on them.
 
-Rules kept here: a column that Microsoft's reference does not list is an error, as is a base type with no table; what the
-service fills in by itself (ids, sizes) stays null, so that no query can come to rest on it.
+Rules kept here: a column that Microsoft's reference does not list is an error, so is a base type without a
+table; what the service fills in by itself (ids, sizes) stays null, so that no query can come to rest on it.
 """
 
 import functools
@@ -108,7 +108,9 @@ def row(envelope):
 @functools.cache
 def translated(kql, now):
     """Answer a query as DuckDB's SQL, and its parameters; translating costs more than running."""
-    sql = duckdb_kql.to_sql(kql, schema={table: list(columns) for table, columns in TABLES.items()}, query_now=now)
+    sql = duckdb_kql.to_sql(
+        kql, schema={table: list(columns) for table, columns in TABLES.items()}, query_now=now
+    )
     return str(sql), sql.parameters
 
 

@@ -1,7 +1,7 @@
 """The committed snapshots, as plain values: what each deployment would make.
 
-A text that begins with ``[[`` is a text that begins with ``[``; one that begins with ``[`` is an expression that only a
-deployment can work out.
+A text that begins with ``[[`` is a text that begins with ``[``; one that begins with ``[`` is an expression
+that only a deployment can work out.
 """
 
 import functools

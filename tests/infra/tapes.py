@@ -1,8 +1,8 @@
 """Tapes: stretches of real ticks, sent by the real exporter, that queries are run on.
 
-A tape says what each vantage saw of each target, segment by segment. A segment is played by the lab through the probe's
-own tick and the Azure Monitor exporter, from a fresh start, and kept for all tapes; then its rows are moved to their
-minutes. What lies outside a rule's window is cut off, as the service does.
+A tape says what each vantage saw of each target, segment by segment. The lab plays a segment through the
+probe's own tick and the Azure Monitor exporter, from a fresh start, and kept for all tapes; then its rows are
+moved to their minutes. What lies outside a rule's window is cut off, as the service does.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ def played(segment, target, vantage):
 
 
 def since(began, taken, envelope):
-    """Answer an envelope's table, cells and time in its tick; a metric's own time is that of its collection, on our clock."""
+    """Answer an envelope's table, cells and time in its tick; a metric's own time is this machine's."""
     table, cells = row(envelope)
     ended = taken.report.started_at + taken.report.duration
     at = ended if table == "AppMetrics" else cells["TimeGenerated"].replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""For each tape, exactly the alerts that fire on it: the rules as deployed, on what the real tick and exporter send."""
+"""For each tape, exactly the alerts that fire: the rules as deployed, on what the real exporter sends."""
 
 import pytest
 
@@ -38,12 +38,18 @@ TAPES = {
     "no rows at all": ([], {"probe-silent": {HERE}}),
     "silent for twenty minutes": ([Seen(segments=BEFORE + silent(20))], {"probe-silent": {HERE}}),
     "three ticks missed": ([Seen(segments=HOUR + silent(3) + calm(5))], {}),
-    "the deployed target silent, another not": ([Seen(segments=HOUR, target="other")], {"probe-silent": {HERE}}),
+    "the deployed target silent, another not": (
+        [Seen(segments=HOUR, target="other")],
+        {"probe-silent": {HERE}},
+    ),
     "a single failure in an hour, burning at 16.7 times": (
-        [Seen(segments=calm(55) + [(OK, BOTH_DOWN, *[OK] * 4)])],
+        [Seen(segments=[*calm(55), (OK, BOTH_DOWN, *([OK] * 4))])],
         {},
     ),
-    "a single failure, and little else to count": ([Seen(segments=silent(60) + [(OK, OK, BOTH_DOWN, OK)])], {}),
+    "a single failure, and little else to count": (
+        [Seen(segments=[*silent(60), (OK, OK, BOTH_DOWN, OK)])],
+        {},
+    ),
     "both endpoints down for six minutes": (
         [Seen(segments=[*BEFORE, OUTAGE])],
         {"reads-failing": {STORE}, "endpoint-down": {PRIMARY, SECONDARY}, **BURNS},
@@ -53,15 +59,28 @@ TAPES = {
         {"slo-burn-slow": {STORE}},
     ),
     "a slow burn: six failures in two days, the last two hours ago": (
-        [Seen(segments=(calm(475) + [(OK, BOTH_DOWN, OK, OK, OK)]) * 5 + calm(355) + [(OK, BOTH_DOWN, OK, OK, OK)] + calm(120))],
+        [
+            Seen(
+                segments=([*calm(475), (OK, BOTH_DOWN, OK, OK, OK)]) * 5
+                + calm(355)
+                + [(OK, BOTH_DOWN, OK, OK, OK)]
+                + calm(120)
+            )
+        ],
         {"slo-burn-slow": {STORE}},
     ),
-    "two failures in two days": ([Seen(segments=(calm(1300) + [(OK, BOTH_DOWN, OK, OK, OK)]) * 2 + calm(20))], {}),
+    "two failures in two days": (
+        [Seen(segments=([*calm(1300), (OK, BOTH_DOWN, OK, OK, OK)]) * 2 + calm(20))],
+        {},
+    ),
     "the primary down for twenty minutes, reads rerouted": (
         [Seen(segments=[*calm(40), (OK, *[PRIMARY_DOWN] * 20)])],
         {"endpoint-down": {PRIMARY}, "rerouted": {STORE}},
     ),
-    "the primary down for two minutes": ([Seen(segments=[*calm(30), (OK, PRIMARY_DOWN, PRIMARY_DOWN, *[OK] * 9)])], {}),
+    "the primary down for two minutes": (
+        [Seen(segments=[*calm(30), (OK, PRIMARY_DOWN, PRIMARY_DOWN, *[OK] * 9)])],
+        {},
+    ),
     "an hour's outage with bad trials all along": (
         [Seen(segments=[*calm(5), (OK, *[PRIMARY_DOWN] * 60)])],
         {"endpoint-down": {PRIMARY}, "rerouted": {STORE}},
@@ -72,7 +91,10 @@ TAPES = {
     ),
     "opened twice in an hour": ([Seen(segments=[*calm(30), (OK, *FLAP * 2), *calm(10)])], {}),
     "each of three vantages opened once": (
-        [Seen(segments=[*calm(40), (OK, *FLAP), *calm(10)], vantage=v) for v in ("francecentral", "uksouth", "ukwest")],
+        [
+            Seen(segments=[*calm(40), (OK, *FLAP), *calm(10)], vantage=v)
+            for v in ("francecentral", "uksouth", "ukwest")
+        ],
         {},
     ),
     "the secondary behind the RPO": (
@@ -88,7 +110,10 @@ TAPES = {
         [Seen(segments=[*BEFORE, (OK, *[ABSENT] * 7)])],
         {"geo-redundancy-lost": {SECONDARY}},
     ),
-    "the secondary's name gone for two ticks": ([Seen(segments=[*BEFORE, (OK, ABSENT, ABSENT, *[OK] * 5)])], {}),
+    "the secondary's name gone for two ticks": (
+        [Seen(segments=[*BEFORE, (OK, ABSENT, ABSENT, *[OK] * 5)])],
+        {},
+    ),
     "the canary corrupt in every third tick": (
         [Seen(segments=[*BEFORE, (OK, *(CORRUPTED, OK, OK) * 4)])],
         {"canary-bad": {PRIMARY}},
@@ -148,7 +173,10 @@ def test_every_alert_fires_on_some_tape_and_is_quiet_on_another():
 
 def test_a_slower_schedule_alerts_on_the_same_outage():
     """The fleet ticks each five minutes: its windows and minimums still see an outage of half an hour."""
-    tape = [Seen(segments=[*calm(10), OUTAGE], target="orders", vantage=v) for v in ("uksouth", "swedencentral", "ukwest")]
+    tape = [
+        Seen(segments=[*calm(10), OUTAGE], target="orders", vantage=v)
+        for v in ("uksouth", "swedencentral", "ukwest")
+    ]
     workspace = Workspace(rows_of(tape, 5 * MINUTE))
 
     fired = {alert for alert, rule in rules("fleet").items() if rule.firing(workspace)}

@@ -39,7 +39,9 @@ def test_the_service_is_the_project_on_functions_built_remotely():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_service_finds_its_app_by_tag_and_by_the_name_that_is_put_out(name):
-    (tagged,) = [each for each in of_type(resources(name), "Microsoft.Web/sites") if "azd-service-name" in each["tags"]]
+    (tagged,) = [
+        each for each in of_type(resources(name), "Microsoft.Web/sites") if "azd-service-name" in each["tags"]
+    ]
     outputs = document(name)["outputs"]
 
     assert tagged["tags"]["azd-service-name"] in AZURE["services"]
@@ -48,7 +50,9 @@ def test_the_service_finds_its_app_by_tag_and_by_the_name_that_is_put_out(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_output_that_the_hooks_read_is_put_out(name):
-    read = set(re.findall(r'(?:listed|environ\.get)\("(\w+)"', PUBLISH.read_text())) - {"AZURE_SUBSCRIPTION_ID"}
+    read = set(re.findall(r'(?:listed|environ\.get)\("(\w+)"', PUBLISH.read_text())) - {
+        "AZURE_SUBSCRIPTION_ID"
+    }
 
     assert read == {"AZURE_RESOURCE_GROUP", "PROBE_FUNCTION_APPS", "PROBE_HOST_ACCOUNTS"}
     assert read <= document(name)["outputs"].keys()
@@ -161,7 +165,11 @@ def test_the_other_vantages_get_the_same_package(tools, monkeypatch):
 def test_a_grant_that_has_not_spread_is_waited_for(tools, monkeypatch, tmp_path):
     deployed(monkeypatch, "first", "second")
     tools("azd", PACKS)
-    tools("az", f'[ -e "{tmp_path}/again" ] && exit 0; touch "{tmp_path}/again"; echo "InaccessibleStorageException: 403" >&2; exit 1')
+    tools(
+        "az",
+        f'[ -e "{tmp_path}/again" ] && exit 0; touch "{tmp_path}/again"; '
+        'echo "InaccessibleStorageException: 403" >&2; exit 1',
+    )
     pauses = []
 
     module().others(sleep=pauses.append)
@@ -201,7 +209,7 @@ def test_a_fault_that_does_not_pass_is_not_retried(tools, monkeypatch):
 def test_a_fresh_grant_delays_the_deployment_by_what_is_left(tools, monkeypatch, age, expected):
     deployed(monkeypatch, "first")
     made = datetime.now(UTC) - timedelta(seconds=age)
-    tools("az", f"echo '[\"{(made - timedelta(days=1)).isoformat()}\", \"{made.isoformat()}\"]'")
+    tools("az", f'echo \'["{(made - timedelta(days=1)).isoformat()}", "{made.isoformat()}"]\'')
     pauses = []
 
     module().wait(sleep=pauses.append)
@@ -217,7 +225,8 @@ def test_without_the_azure_cli_nothing_is_waited_for(monkeypatch, tmp_path):
 
 
 def test_an_unknown_action_is_told():
-    done = subprocess.run([sys.executable, str(PUBLISH), "fly"], capture_output=True, text=True, check=False)
+    words = [sys.executable, str(PUBLISH), "fly"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
 
     assert done.returncode == 1
     assert "publish.py wait" in done.stderr

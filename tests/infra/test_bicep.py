@@ -35,11 +35,31 @@ FAULTS = {
     "a property that does not exist": ("vantage", "httpsOnly: true", "httpOnly: true", "httpOnly"),
     "a value that the type does not list": ("monitored-account", "'TLS1_2'", "'TLS1_9'", "TLS1_9"),
     "a text where a number belongs": ("alerts", "threshold: 99", "threshold: '99'", "threshold"),
-    "a parameter that nothing reads": ("workbook", "param rpoSeconds int", "param rpoSeconds int\nparam idle int", "idle"),
+    "a parameter that nothing reads": (
+        "workbook",
+        "param rpoSeconds int",
+        "param rpoSeconds int\nparam idle int",
+        "idle",
+    ),
     "a module's parameter left out": ("canary", "param readers", "param more string\nparam readers", "more"),
-    "an address built by hand": ("canary", "account.properties.primaryEndpoints.blob", "'https://x.blob.core.windows.net'", "env-urls"),
-    "a query file that is not there": ("alerts", "queries/flapping.kql", "queries/fluttering.kql", "fluttering"),
-    "a secret with a default": ("monitoring", "param alertWebhookUri string", "param alertWebhookUri string = 'x'", "secure"),
+    "an address built by hand": (
+        "canary",
+        "account.properties.primaryEndpoints.blob",
+        "'https://x.blob.core.windows.net'",
+        "env-urls",
+    ),
+    "a query file that is not there": (
+        "alerts",
+        "queries/flapping.kql",
+        "queries/fluttering.kql",
+        "fluttering",
+    ),
+    "a secret with a default": (
+        "monitoring",
+        "param alertWebhookUri string",
+        "param alertWebhookUri string = 'x'",
+        "secure",
+    ),
 }
 
 
@@ -75,7 +95,7 @@ def test_a_changed_template_no_longer_fits_its_snapshot(copied):
 
 
 def test_no_parameters_file_keeps_azd_from_asking():
-    """azd prefers a main.bicepparam to main.parameters.json and then never prompts."""
+    """For azd prefers a main.bicepparam to main.parameters.json and then never prompts."""
     assert not (ROOT / "infra" / "main.bicepparam").exists()
 
 

@@ -1,7 +1,7 @@
-"""Checkov, offline, on what each deployment would make: nothing fails but what is let pass here, each with its reason.
+"""Checkov, offline, on what each deployment would make: nothing fails but what is let pass, with its reason.
 
-It reads the evaluated resources, not the Bicep: its own Bicep parser knows none of the language's newer parts and would
-find nothing wrong because it could read nothing. Secrets are searched for in the files as they are.
+It reads the evaluated resources, not the Bicep: its own Bicep parser knows none of the language's newer parts
+and would find nothing wrong because it could read nothing. Secrets are searched for in the files as they are.
 """
 
 import copy
@@ -27,12 +27,27 @@ ACCOUNT, SITE, PLAN = "Microsoft.Storage/storageAccounts", "Microsoft.Web/sites"
 LET_PASS = {
     ("CKV_AZURE_17", SITE): "the heartbeat is asked for by monitors that hold no client certificate",
     ("CKV_AZURE_35", ACCOUNT): "the probe measures what a client outside sees; privateNetwork closes it",
-    ("CKV_AZURE_36", ACCOUNT): "no service of Azure's has business in these accounts; the endpoints are the only way in",
+    (
+        "CKV_AZURE_36",
+        ACCOUNT,
+    ): "no service of Azure's has business in these accounts; the endpoints are the only way in",
     ("CKV_AZURE_59", ACCOUNT): "as CKV_AZURE_35; no blob is public in any case",
-    ("CKV_AZURE_206", ACCOUNT + ".sthost"): "the watcher's own store stays in its region, apart from the watched",
-    ("CKV_AZURE_212", SITE): "scaling to zero between ticks is what makes it cheap; the alert probe-silent watches over it",
-    ("CKV_AZURE_213", SITE): "the Flex Consumption plan has no health check; /api/health is for outside monitors",
-    ("CKV_AZURE_222", SITE): "the heartbeat is public by design and tells nothing; the status page wants a key",
+    (
+        "CKV_AZURE_206",
+        ACCOUNT + ".sthost",
+    ): "the watcher's own store stays in its region, apart from the watched",
+    (
+        "CKV_AZURE_212",
+        SITE,
+    ): "scaling to zero between ticks is what makes it cheap; the alert probe-silent watches over it",
+    (
+        "CKV_AZURE_213",
+        SITE,
+    ): "the Flex Consumption plan has no health check; /api/health is for outside monitors",
+    (
+        "CKV_AZURE_222",
+        SITE,
+    ): "the heartbeat is public by design and tells nothing; the status page wants a key",
     ("CKV_AZURE_225", PLAN): "a second vantage is the redundancy, and not every region has zones",
 }
 OPEN_ONLY = {"CKV_AZURE_35", "CKV_AZURE_59"}
@@ -51,8 +66,18 @@ def spoiled():
 
 
 def checkov(folder, framework):
-    words = [str(CHECKOV), "-d", str(folder), "--framework", framework, "--output", "json", "--skip-download", "--quiet"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    words = [
+        str(CHECKOV),
+        "-d",
+        str(folder),
+        "--framework",
+        framework,
+        "--output",
+        "json",
+        "--skip-download",
+        "--quiet",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     assert done.stdout.strip(), f"checkov said nothing; run tests/infra/setup first. {done.stderr}"
     return json.loads(done.stdout)
 
@@ -71,7 +96,9 @@ def failed():
 
 
 def reason(check, resource):
-    return next((why for (id_, kind), why in LET_PASS.items() if id_ == check and resource.startswith(kind)), None)
+    return next(
+        (why for (id_, kind), why in LET_PASS.items() if id_ == check and resource.startswith(kind)), None
+    )
 
 
 def test_checkov_read_every_deployment_and_checked_much():
@@ -93,7 +120,9 @@ def test_what_is_let_pass_does_fail_and_is_closed_where_it_can_be():
 
     assert everywhere == {check for check, _ in LET_PASS}
     assert not OPEN_ONLY & {check for check, _ in found["private-network"]}
-    assert not CLOSED_ONLY & {check for name in NAMES if name != "private-network" for check, _ in found[name]}
+    assert not CLOSED_ONLY & {
+        check for name in NAMES if name != "private-network" for check, _ in found[name]
+    }
 
 
 def test_seeded_faults_are_told():

@@ -21,7 +21,9 @@ def test_the_generated_parts_are_current():
 
 
 def test_a_grant_that_is_not_in_the_picture_is_told():
-    assert readme.renewed(TEXT.replace(' == "Reader" ==> ', " --> ")) != TEXT.replace(' == "Reader" ==> ', " --> ")
+    assert readme.renewed(TEXT.replace(' == "Reader" ==> ', " --> ")) != TEXT.replace(
+        ' == "Reader" ==> ', " --> "
+    )
 
 
 def test_the_picture_shows_every_grant_and_every_place():
@@ -59,19 +61,30 @@ def leads(link, page, headings):
 
 
 def anchors(text):
-    return {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
+    return {
+        re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
 
 
 def test_every_runbook_entry_belongs_to_an_alert_and_says_three_things():
     entries = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.DOTALL | re.MULTILINE))
-    alerts = {each["name"] for each in of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")}
+    alerts = {
+        each["name"] for each in of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
+    }
 
     assert entries.keys() == alerts | {"platform-availability"}
-    assert all(re.findall(r"\*\*(Means|Look at|Do)\*\*", text) == ["Means", "Look at", "Do"] for text in entries.values())
+    assert all(
+        re.findall(r"\*\*(Means|Look at|Do)\*\*", text) == ["Means", "Look at", "Do"]
+        for text in entries.values()
+    )
 
 
 def test_every_parameter_that_the_page_names_exists():
-    template = (ROOT / "infra" / "main.bicep").read_text() + (ROOT / "infra" / "modules" / "shared.bicep").read_text()
+    template = (ROOT / "infra" / "main.bicep").read_text() + (
+        ROOT / "infra" / "modules" / "shared.bicep"
+    ).read_text()
     named = set(re.findall(r"`([a-z]+[A-Z]\w+)`", TEXT))
 
     assert {name for name in named if not re.search(rf"\b{name}\b", template)} == set()

@@ -7,7 +7,10 @@ import pytest
 from tests.infra import rows
 from tests.infra.snapshots import ROOT
 
-GOLDEN = {each.stem: json.loads(each.read_text()) for each in sorted((ROOT / "tests" / "telemetry" / "golden").glob("*.json"))}
+GOLDEN = {
+    each.stem: json.loads(each.read_text())
+    for each in sorted((ROOT / "tests" / "telemetry" / "golden").glob("*.json"))
+}
 HEALTHY = GOLDEN["healthy"]
 
 

@@ -1,4 +1,4 @@
-"""What each deployment would make keeps every rule; and each judge of that tells a fault when there is one."""
+"""What each deployment would make keeps every rule; and each judge tells a fault when there is one."""
 
 import copy
 import json
@@ -11,7 +11,14 @@ from tests.infra.snapshots import NAMES, ROOT, document, resources, settings
 
 JUDGES = {
     each.__name__: each
-    for each in (judges.rights, judges.hosts, judges.hardening, judges.regions, judges.app_settings, judges.rules)
+    for each in (
+        judges.rights,
+        judges.hosts,
+        judges.hardening,
+        judges.regions,
+        judges.app_settings,
+        judges.rules,
+    )
 }
 SITE, ACCOUNT = "Microsoft.Web/sites", "Microsoft.Storage/storageAccounts"
 ASSIGNMENT, RULE = "Microsoft.Authorization/roleAssignments", "Microsoft.Insights/scheduledQueryRules"
@@ -80,7 +87,9 @@ def test_the_default_deployment_makes_one_of_each_and_nothing_else():
 
 
 def test_an_existing_account_gets_a_container_and_grants_and_nothing_else():
-    theirs = [each for each in resources("existing-account") if each["id"].startswith("/subscriptions/11111111")]
+    theirs = [
+        each for each in resources("existing-account") if each["id"].startswith("/subscriptions/11111111")
+    ]
 
     assert sorted(each["type"].rsplit("/", 1)[1] for each in theirs) == [
         "containers",
@@ -104,7 +113,11 @@ def test_the_fleet_has_an_app_and_a_host_account_for_each_vantage_and_a_grant_fo
     fleet = resources("fleet")
     writers = [each for each in judges.of_type(fleet, ASSIGNMENT) if "containers/canaries" in each["id"]]
 
-    assert [each["location"] for each in judges.of_type(fleet, SITE)] == ["uksouth", "swedencentral", "ukwest"]
+    assert [each["location"] for each in judges.of_type(fleet, SITE)] == [
+        "uksouth",
+        "swedencentral",
+        "ukwest",
+    ]
     assert len(writers) == 3 * 3
     assert len({each["id"] for each in writers}) == 9
 
@@ -130,7 +143,10 @@ def test_choices_reach_the_app():
 
 
 def test_choices_reach_the_queries():
-    queries = {each["name"]: each["properties"]["criteria"]["allOf"][0]["query"] for each in judges.of_type(resources("fleet"), RULE)}
+    queries = {
+        each["name"]: each["properties"]["criteria"]["allOf"][0]["query"]
+        for each in judges.of_type(resources("fleet"), RULE)
+    }
 
     assert "let rpo_seconds = 1800;" in queries["lag-over-rpo"]
     assert "let slo_percent = 99.95;" in queries["slo-burn-fast"]
@@ -153,7 +169,9 @@ def test_the_default_vantage_shares_the_fate_of_neither_location():
 
 def test_private_endpoints_reach_both_locations_of_each_account_from_each_vantage():
     found = judges.of_type(resources("private-network"), "Microsoft.Network/privateEndpoints")
-    groups = sorted(each["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"][0] for each in found)
+    groups = sorted(
+        each["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"][0] for each in found
+    )
 
     assert groups == sorted(2 * ["blob", "queue", "table", "blob", "blob_secondary"])
 
@@ -198,7 +216,7 @@ def setting(name, value):
 
 
 def moved_up(resource):
-    """A container's grant, given on the whole account."""
+    """Give a container's grant on the whole account."""
     resource["id"] = re.sub(r"/blobServices/default/containers/[\w-]+", "", resource["id"])
 
 
@@ -212,17 +230,37 @@ PROPERTIES = "properties"
 
 FAULTS = {
     "a wider role": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=CONTRIBUTOR), 0),
-    "a role that lists keys": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=KEY_OPERATOR), 5),
-    "a role that fails an account over": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=ACCOUNT_CONTRIBUTOR), 5),
+    "a role that lists keys": (
+        "rights",
+        ASSIGNMENT,
+        put(PROPERTIES, "roleDefinitionId", value=KEY_OPERATOR),
+        5,
+    ),
+    "a role that fails an account over": (
+        "rights",
+        ASSIGNMENT,
+        put(PROPERTIES, "roleDefinitionId", value=ACCOUNT_CONTRIBUTOR),
+        5,
+    ),
     "the canary's role on the whole account": ("rights", ASSIGNMENT, moved_up, CANARY_WRITER),
-    "a grant to a stranger": ("rights", ASSIGNMENT, put(PROPERTIES, "principalId", value=STRANGER), CANARY_WRITER),
+    "a grant to a stranger": (
+        "rights",
+        ASSIGNMENT,
+        put(PROPERTIES, "principalId", value=STRANGER),
+        CANARY_WRITER,
+    ),
     "a grant without a reason": ("rights", ASSIGNMENT, put(PROPERTIES, "description", value=""), 0),
     "a geo-redundant host account": ("hosts", ACCOUNT, put("sku", "name", value="Standard_RAGZRS"), "sthost"),
     "a host account elsewhere": ("hosts", ACCOUNT, put("location", value="westeurope"), "sthost"),
     "shared keys on": ("hardening", ACCOUNT, put(PROPERTIES, "allowSharedKeyAccess", value=True), 0),
     "public blobs allowed": ("hardening", ACCOUNT, put(PROPERTIES, "allowBlobPublicAccess", value=True), 1),
     "an older TLS": ("hardening", ACCOUNT, put(PROPERTIES, "minimumTlsVersion", value="TLS1_0"), 0),
-    "no secondary to read from": ("hardening", ACCOUNT, put("sku", "name", value="Standard_GZRS"), "stprobed"),
+    "no secondary to read from": (
+        "hardening",
+        ACCOUNT,
+        put("sku", "name", value="Standard_GZRS"),
+        "stprobed",
+    ),
     "FTP on": ("hardening", SITE, put(PROPERTIES, "siteConfig", "ftpsState", value="AllAllowed"), 0),
     "publishing with a password": (
         "hardening",
@@ -240,10 +278,25 @@ FAULTS = {
     "an app outside the list": ("regions", SITE, put("location", value="mars"), 0),
     "a misspelt setting": ("app_settings", SITE, setting("PROBE_RPOS", "900"), 0),
     "a value that the probe refuses": ("app_settings", SITE, setting("PROBE_RPO", "soon"), 0),
-    "a telemetry switch left out": ("app_settings", SITE, setting("APPLICATIONINSIGHTS_SDKSTATS_DISABLED", None), 0),
-    "a setting that is read, left out": ("app_settings", SITE, setting("ProbedStorage_store__blobServiceUri", None), 0),
+    "a telemetry switch left out": (
+        "app_settings",
+        SITE,
+        setting("APPLICATIONINSIGHTS_SDKSTATS_DISABLED", None),
+        0,
+    ),
+    "a setting that is read, left out": (
+        "app_settings",
+        SITE,
+        setting("ProbedStorage_store__blobServiceUri", None),
+        0,
+    ),
     "one canary for all vantages": ("app_settings", SITE, setting("PROBE_BLOB", "HelloWorld.png"), 0),
-    "the state on the probed account": ("app_settings", SITE, setting("PROBE_STATE", "ProbedStorage_store"), 0),
+    "the state on the probed account": (
+        "app_settings",
+        SITE,
+        setting("PROBE_STATE", "ProbedStorage_store"),
+        0,
+    ),
     "no runbook entry": ("rules", RULE, put("name", value="unheard-of"), 0),
     "nobody told": ("rules", RULE, put(PROPERTIES, "actions", value={}), 0),
     "a window that does not exist": ("rules", RULE, put(PROPERTIES, "windowSize", value="PT7M"), 0),

@@ -1,10 +1,11 @@
-"""The workbook is made from the queries, loads in the portal's editor, and its tiles show what the telemetry holds."""
+"""The workbook is made from the queries, has the portal's shapes, and shows what the telemetry holds."""
 
 import json
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 from tests.infra import tiles, workbook
 from tests.infra.kql import NUMBERS, shipped
@@ -14,11 +15,11 @@ TILES = {f"{tile.query} as {tile.kind}": tile for tile in workbook.every_tile()}
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
 
 class Text(Strict):
-    """A step of Markdown. The shapes follow https://github.com/microsoft/Application-Insights-Workbooks, schema."""
+    """A step of Markdown. Source: github.com/microsoft/Application-Insights-Workbooks, schema."""
 
     class Content(Strict):
         json_: str = Field(alias="json", min_length=1)
@@ -34,18 +35,18 @@ class Query(Strict):
         query: str = Field(min_length=1)
         size: Literal[0, 1, 2, 3, 4]
         title: str
-        noDataMessage: str
-        timeContextFromParameter: Literal["TimeRange"]
-        queryType: Literal[0]
-        resourceType: Literal["microsoft.operationalinsights/workspaces"]
+        no_data_message: str
+        time_context_from_parameter: Literal["TimeRange"]
+        query_type: Literal[0]
+        resource_type: Literal["microsoft.operationalinsights/workspaces"]
         visualization: Literal["table", "tiles", "linechart"]
-        gridSettings: dict[str, Any] | None = None
-        tileSettings: dict[str, Any] | None = None
-        chartSettings: dict[str, Any] | None = None
+        grid_settings: dict[str, Any] | None = None
+        tile_settings: dict[str, Any] | None = None
+        chart_settings: dict[str, Any] | None = None
 
     type: Literal[3]
     content: Content
-    customWidth: Literal["50", "100"]
+    custom_width: Literal["50", "100"]
     name: str
 
 
@@ -55,17 +56,17 @@ class Parameter(Strict):
     name: str = Field(pattern=r"^[A-Za-z]\w*$")
     label: str
     type: Literal[1, 2, 4]
-    isRequired: bool
+    is_required: bool
     value: Any
-    typeSettings: dict[str, Any]
-    multiSelect: bool = False
+    type_settings: dict[str, Any]
+    multi_select: bool = False
     quote: str = ""
     delimiter: str = ""
     query: str = ""
-    defaultValue: str = ""
-    timeContextFromParameter: str = ""
-    queryType: int = 0
-    resourceType: str = ""
+    default_value: str = ""
+    time_context_from_parameter: str = ""
+    query_type: int = 0
+    resource_type: str = ""
 
 
 class Parameters(Strict):
@@ -73,8 +74,8 @@ class Parameters(Strict):
         version: Literal["KqlParameterItem/1.0"]
         parameters: list[Parameter]
         style: Literal["pills"]
-        queryType: Literal[0]
-        resourceType: Literal["microsoft.operationalinsights/workspaces"]
+        query_type: Literal[0]
+        resource_type: Literal["microsoft.operationalinsights/workspaces"]
 
     type: Literal[9]
     content: Content
@@ -85,12 +86,12 @@ class Links(Strict):
     class Content(Strict):
         class Link(Strict):
             id: str
-            cellValue: str
-            linkTarget: Literal["parameter"]
-            linkLabel: str
-            subTarget: str
+            cell_value: str
+            link_target: Literal["parameter"]
+            link_label: str
+            sub_target: str
             style: Literal["link"]
-            preText: str = ""
+            pre_text: str = ""
 
         version: Literal["LinkItem/1.0"]
         style: Literal["tabs"]
@@ -104,24 +105,24 @@ class Links(Strict):
 class Group(Strict):
     class Content(Strict):
         version: Literal["NotebookGroup/1.0"]
-        groupType: Literal["editable"]
+        group_type: Literal["editable"]
         items: list[Annotated[Text | Query, Field(discriminator="type")]]
 
     class Visibility(Strict):
-        parameterName: str
+        parameter_name: str
         comparison: Literal["isEqualTo"]
         value: str
 
     type: Literal[12]
     content: Content
-    conditionalVisibility: Visibility
+    conditional_visibility: Visibility
     name: str
 
 
 class Workbook(Strict):
     version: Literal["Notebook/1.0"]
     items: list[Annotated[Parameters | Links | Group, Field(discriminator="type")]]
-    fallbackResourceIds: list[str]
+    fallback_resource_ids: list[str]
     schema_: str = Field(alias="$schema")
 
 
@@ -140,7 +141,7 @@ def test_the_deployed_workbook_loads_and_looks_at_its_own_workspace(name):
 
     document = loaded(json.loads(found["properties"]["serializedData"]))
 
-    assert document.fallbackResourceIds == [workspace["id"]] == [found["properties"]["sourceId"]]
+    assert document.fallback_resource_ids == [workspace["id"]] == [found["properties"]["sourceId"]]
     assert found["kind"] == "shared"
 
 
@@ -149,7 +150,11 @@ def test_the_deployed_workbook_loads_and_looks_at_its_own_workspace(name):
     [
         pytest.param(lambda d: d.update(version="Notebook/9"), "version", id="an unknown version"),
         pytest.param(lambda d: d["items"][0].update(type=99), "type", id="an unknown step"),
-        pytest.param(lambda d: d["items"][2]["content"]["items"][1]["content"].pop("query"), "query", id="a tile without query"),
+        pytest.param(
+            lambda d: d["items"][2]["content"]["items"][1]["content"].pop("query"),
+            "query",
+            id="a tile without query",
+        ),
         pytest.param(
             lambda d: d["items"][2]["content"]["items"][1]["content"].update(visualization="hologram"),
             "visualization",
@@ -175,7 +180,7 @@ def test_names_and_ids_are_unique_and_each_tab_has_its_link():
 
     assert len(names) == len(set(names))
     assert len(ids) == len(set(ids))
-    assert [each.subTarget for each in links] == [group.conditionalVisibility.value for group in groups]
+    assert [each.sub_target for each in links] == [group.conditional_visibility.value for group in groups]
     assert [each.name for each in parameters] == ["TimeRange", "Target", "Vantage"]
 
 

@@ -1,4 +1,4 @@
-"""The rows that each tile of the workbook shows for one outage: half an hour, two vantages, three bad minutes of one."""
+"""What each tile of the workbook shows for one outage: half an hour, two vantages, three bad minutes."""
 
 import functools
 from datetime import timedelta
@@ -18,7 +18,13 @@ def usage(table, megabytes):
     """Answer a day's row of the workspace's own accounting: the service writes it, so no capture holds it."""
     until = NOW.replace(tzinfo=None)
     span = {"TimeGenerated": until - timedelta(hours=1), "StartTime": until - DAY, "EndTime": until}
-    return "Usage", {**span, "DataType": table, "Quantity": megabytes, "QuantityUnit": "MBytes", "IsBillable": True}
+    return "Usage", {
+        **span,
+        "DataType": table,
+        "Quantity": megabytes,
+        "QuantityUnit": "MBytes",
+        "IsBillable": True,
+    }
 
 
 @functools.cache

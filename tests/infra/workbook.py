@@ -1,7 +1,7 @@
 """Makes ``infra/workbook/workbook.json`` from the queries: ``python -m tests.infra.workbook``.
 
-Rules kept here: a tile's query is a file of ``infra/queries`` with the workbook's parameters in its first lines, and
-nothing else; ids follow from names, so that making it anew changes nothing by itself.
+Rules kept here: a tile's query is a file of ``infra/queries`` with the workbook's parameters in its first
+lines, and nothing else; ids follow from names, so that making it anew changes nothing by itself.
 """
 
 import json
@@ -35,7 +35,14 @@ class Tile:
 
 
 GOOD = {"served": "success", "healthy": "success", "closed": "success"}
-BAD = {"failing": "failed", "down": "failed", "corrupt": "failed", "missing": "failed", "absent": "failed", "open": "failed"}
+BAD = {
+    "failing": "failed",
+    "down": "failed",
+    "corrupt": "failed",
+    "missing": "failed",
+    "absent": "failed",
+    "open": "failed",
+}
 MARKS = {**GOOD, **BAD}
 
 TABS = {
@@ -54,7 +61,7 @@ TABS = {
     ),
     "availability": (
         "Availability and latency",
-        "Both endpoints are measured in every tick, whatever the breaker does; *reads* is what a client gets.",
+        "Every tick measures both endpoints, whatever the breaker does; *reads* is what a client gets.",
         [
             Tile(
                 query="availability",
@@ -76,13 +83,15 @@ TABS = {
         "Breaker",
         "0 closed (reads go to the primary), 1 half-open (trials), 2 open (reads go to the secondary).",
         [
-            Tile(query="breaker", title="State", kind="linechart", chart=("TimeGenerated", "State", "Breaker")),
+            Tile(
+                query="breaker", title="State", kind="linechart", chart=("TimeGenerated", "State", "Breaker")
+            ),
             Tile(query="transitions", title="What changed, and why"),
         ],
     ),
     "replication": (
         "Replication",
-        "Lag is what the canary shows, last sync age is what Azure guarantees; either beyond the RPO is a loss in a failover.",
+        "Lag is what the canary shows, last sync age what Azure guarantees: either may exceed the RPO.",
         [
             Tile(
                 query="replication",
@@ -94,7 +103,7 @@ TABS = {
     ),
     "errors": (
         "Errors",
-        "Failed attempts by *error.type*: paths and endpoints (dns, timeout, 5xx), content (digest, 404), ours (401, 403).",
+        "By *error.type*: path or endpoint (dns, timeout, 5xx), content (digest, 404), ours (401, 403).",
         [Tile(query="errors", title="Failed attempts")],
     ),
     "probe": (
@@ -134,7 +143,8 @@ def every_tile():
 
 def marked(column, marks):
     rows = [
-        {"operator": "==", "thresholdValue": value, "representation": icon, "text": "{0}{1}"} for value, icon in marks.items()
+        {"operator": "==", "thresholdValue": value, "representation": icon, "text": "{0}{1}"}
+        for value, icon in marks.items()
     ]
     rows.append({"operator": "Default", "representation": "2", "text": "{0}{1}"})
     return {
@@ -159,7 +169,12 @@ def settings(tile):
         x, y, group = tile.chart
         chart = {"xAxis": x, "yAxis": [y] if isinstance(y, str) else list(y)}
         return {"chartSettings": {**chart, **({"group": group} if group else {}), "showLegend": True}}
-    return {"gridSettings": {"formatters": [marked(column, marks) for column, marks in tile.marks.items()], "filter": True}}
+    return {
+        "gridSettings": {
+            "formatters": [marked(column, marks) for column, marks in tile.marks.items()],
+            "filter": True,
+        }
+    }
 
 
 def shown(tab, tile):
@@ -194,7 +209,11 @@ def choice(name, label, query_name):
         "quote": '"',
         "delimiter": ",",
         "query": query(query_name),
-        "typeSettings": {"additionalResourceOptions": ["value::all"], "selectAllValue": "*", "showDefault": False},
+        "typeSettings": {
+            "additionalResourceOptions": ["value::all"],
+            "selectAllValue": "*",
+            "showDefault": False,
+        },
         "defaultValue": "value::all",
         "value": ["value::all"],
         "timeContextFromParameter": "TimeRange",
@@ -241,7 +260,11 @@ def tabs():
         }
         for tab, (label, _, _) in TABS.items()
     ]
-    return {"type": 11, "content": {"version": "LinkItem/1.0", "style": "tabs", "links": links}, "name": "tabs"}
+    return {
+        "type": 11,
+        "content": {"version": "LinkItem/1.0", "style": "tabs", "links": links},
+        "name": "tabs",
+    }
 
 
 def group(tab, text, tiles):
