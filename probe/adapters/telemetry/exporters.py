@@ -51,9 +51,10 @@ class Exporters:
 
 def exporters(settings: TelemetrySettings) -> tuple[Exporters, ...]:
     """Make the exporters that the settings ask for. Raises ``ConfigurationError``."""
-    quiet.hush()
     azure = (_azure_monitor(settings),) if settings.connection_string else ()
-    return (*azure, _otlp()) if settings.otlp else azure
+    otlp = (_otlp(),) if settings.otlp else ()
+    quiet.hush()
+    return (*azure, *otlp)
 
 
 def _azure_monitor(settings: TelemetrySettings) -> Exporters:

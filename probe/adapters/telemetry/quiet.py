@@ -11,22 +11,11 @@ import threading
 PREFIX = "probe-telemetry-"
 """How the names of the senders' threads begin."""
 
-TALKATIVE = (
-    "azure.core.pipeline.policies.http_logging_policy",
-    "azure.identity._credentials.managed_identity",
-    "azure.identity._internal.decorators",
-    "azure.identity._internal.get_token_mixin",
-    "azure.monitor.opentelemetry.exporter.export._base",
-    "azure.monitor.opentelemetry.exporter.export.logs._exporter",
-    "azure.monitor.opentelemetry.exporter.export.metrics._exporter",
-    "azure.monitor.opentelemetry.exporter.export.trace._exporter",
-    "opentelemetry.exporter.otlp.proto.http._log_exporter",
-    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-)
-"""A filter acts on its own logger alone, so each is named; a test fails when another one speaks."""
+LIBRARIES = ("azure.", "msal", "opentelemetry.", "requests", "urllib3")
+"""How the names of the loggers begin that speak while something is sent."""
 
-_LONGEST = 200
+_LONGEST = 500
+_MOST = 3
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _said = threading.local()
 
@@ -44,21 +33,25 @@ _FILTER = _Quiet()
 
 
 def hush() -> None:
-    """Keep back what the libraries log on senders' threads; calling it again changes nothing."""
-    for name in TALKATIVE:
-        logging.getLogger(name).addFilter(_FILTER)
+    """Keep back what the libraries log on senders' threads; call it when they are imported.
+
+    A filter acts on its own logger alone, so each logger that there is gets it.
+    """
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(LIBRARIES):
+            logging.getLogger(name).addFilter(_FILTER)
 
 
 def note(text: str) -> None:
-    """Keep a reason for this thread, in place of an earlier one."""
-    _said.text = text
+    """Keep a reason for this thread."""
+    _said.texts = [*getattr(_said, "texts", ()), text][-_MOST:]
 
 
 def said() -> str | None:
-    """Answer the last reason of this thread, short and without keys, and forget it."""
-    text: str | None = getattr(_said, "text", None)
-    _said.text = None
-    if text is None:
+    """Answer the reasons of this thread, short and without keys, and forget them."""
+    texts: list[str] = getattr(_said, "texts", [])
+    _said.texts = []
+    line = "; ".join(dict.fromkeys(_GUID.sub("(key)", " ".join(each.split())) for each in texts))
+    if not line:
         return None
-    line = _GUID.sub("(key)", " ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
