@@ -13,7 +13,7 @@ var zoneNames = [
   'privatelink.table.${environment().suffixes.storage}'
 ]
 
-resource guard 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+resource guard 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
   name: 'nsg-probe-${vantage}'
   location: location
   tags: tags
@@ -37,7 +37,7 @@ resource guard 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
-resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2025-09-01' = {
   name: 'vnet-probe-${vantage}'
   location: location
   tags: tags
@@ -48,6 +48,8 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
         name: 'app'
         properties: {
           addressPrefix: '10.0.0.0/26'
+          // Telemetry and tokens go to public addresses; without this a new subnet has no way there.
+          defaultOutboundAccess: true
           delegations: [{ name: 'flex', properties: { serviceName: 'Microsoft.App/environments' } }]
           networkSecurityGroup: { id: guard.id }
         }
@@ -56,6 +58,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
         name: 'endpoints'
         properties: {
           addressPrefix: '10.0.0.128/25'
+          defaultOutboundAccess: false
           networkSecurityGroup: { id: guard.id }
         }
       }

@@ -16,7 +16,7 @@ param accountId string
 param subnetId string
 param ways way[]
 
-resource endpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
+resource endpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
   for way in ways: {
     name: '${namePrefix}-${replace(way.groupId, '_', '-')}'
     location: location
@@ -36,7 +36,7 @@ resource endpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
   }
 ]
 
-resource registrations 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [
+resource registrations 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-09-01' = [
   for (way, i) in ways: {
     parent: endpoints[i]
     name: 'default'

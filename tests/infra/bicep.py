@@ -40,7 +40,8 @@ def check(file):
         done = _run([*found, "check", "--strict", str(file)], ROOT)
         return (done.stdout + done.stderr).strip() if done.returncode else ""
     as_file = ["--file", str(file)] if found[0] == "az" else [str(file)]
-    built = _run([*found, "build", *as_file, "--stdout"], ROOT)
+    build = "build-params" if str(file).endswith(".bicepparam") else "build"
+    built = _run([*found, build, *as_file, "--stdout"], ROOT)
     linted = _run([*found, "lint", *as_file], ROOT)
     return "\n".join(
         each.stderr.strip() for each in (built, linted) if each.stderr.strip() or each.returncode

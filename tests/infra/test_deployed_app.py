@@ -17,7 +17,6 @@ from tests.infra.judges import of_type
 from tests.infra.snapshots import resources, settings
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
-NEVER = "0 0 0 1 1 *"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -37,8 +36,6 @@ def replaced(held, pair, ingestion):
         **kept,
         **connections,
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
-        "PROBE_SCHEDULE": NEVER,
-        "PROBE_TICK_BUDGET": "45",
         "FUNCTIONS_WORKER_RUNTIME": "python",
     }
 

@@ -142,19 +142,79 @@ def test_choices_reach_the_app():
     assert scale == {"instanceMemoryMB": 2048, "maximumInstanceCount": 100}
 
 
-def test_choices_reach_the_queries():
-    queries = {
-        each["name"]: each["properties"]["criteria"]["allOf"][0]["query"]
-        for each in judges.of_type(resources("fleet"), RULE)
+# What each alert's query is told, by snapshot: its first lines, as deployed.
+TOLD = {
+    "default": {
+        "reads-failing": {"everywhere": "true", "minimum_failures": "3"},
+        "reads-failing-in-part": {"everywhere": "false", "minimum_failures": "3"},
+        "endpoint-down": {"verdicts": 'dynamic(["down"])', "minimum_ticks": "3", "share": "0.5"},
+        "rerouted": {"minimum_reads": "10"},
+        "flapping": {"minimum_openings": "3"},
+        "lag-over-rpo": {"rpo_seconds": "900", "minimum_ticks": "2"},
+        "geo-redundancy-lost": {"verdicts": 'dynamic(["absent"])', "minimum_ticks": "3", "share": "0.5"},
+        "canary-bad": {"verdicts": 'dynamic(["corrupt", "missing"])', "minimum_ticks": "3", "share": "0.0"},
+        "denied": {"verdicts": 'dynamic(["denied"])', "minimum_ticks": "3", "share": "0.5"},
+        "probe-blind": {"minimum_ticks": "3"},
+        "slo-burn-fast": {
+            "slo_percent": "99.9",
+            "burn": "14.4",
+            "short_window": "15m",
+            "minimum_failures": "3",
+        },
+        "slo-burn-slow": {
+            "slo_percent": "99.9",
+            "burn": "1.5",
+            "short_window": "6h",
+            "minimum_failures": "3",
+        },
+        "probe-silent": {
+            "expected": 'datatable(Target: string, Vantage: string) ["store", "francecentral"]',
+        },
+    },
+    "fleet": {
+        "reads-failing": {"everywhere": "true", "minimum_failures": "2"},
+        "reads-failing-in-part": {"everywhere": "false", "minimum_failures": "2"},
+        "endpoint-down": {"verdicts": 'dynamic(["down"])', "minimum_ticks": "2", "share": "0.5"},
+        "rerouted": {"minimum_reads": "10"},
+        "flapping": {"minimum_openings": "3"},
+        "lag-over-rpo": {"rpo_seconds": "1800", "minimum_ticks": "2"},
+        "geo-redundancy-lost": {"verdicts": 'dynamic(["absent"])', "minimum_ticks": "2", "share": "0.5"},
+        "canary-bad": {"verdicts": 'dynamic(["corrupt", "missing"])', "minimum_ticks": "2", "share": "0.0"},
+        "denied": {"verdicts": 'dynamic(["denied"])', "minimum_ticks": "2", "share": "0.5"},
+        "probe-blind": {"minimum_ticks": "2"},
+        "slo-burn-fast": {
+            "slo_percent": "99.95",
+            "burn": "14.4",
+            "short_window": "45m",
+            "minimum_failures": "2",
+        },
+        "slo-burn-slow": {
+            "slo_percent": "99.95",
+            "burn": "1.5",
+            "short_window": "6h",
+            "minimum_failures": "2",
+        },
+        "probe-silent": {
+            "expected": "datatable(Target: string, Vantage: string) ["
+            '"orders", "uksouth", "orders", "swedencentral", "orders", "ukwest", '
+            '"media-eu", "uksouth", "media-eu", "swedencentral", "media-eu", "ukwest", '
+            '"archive", "uksouth", "archive", "swedencentral", "archive", "ukwest"]',
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_choices_reach_the_queries(name):
+    """A query's line that the template means to set, but no longer finds, would keep its default unnoticed."""
+    found = {each["name"]: each["properties"] for each in judges.of_type(resources(name), RULE)}
+
+    told = {
+        rule: dict(re.findall(r"^let (\w+) = (.*);$", held["criteria"]["allOf"][0]["query"], re.MULTILINE))
+        for rule, held in found.items()
     }
 
-    assert "let rpo_seconds = 1800;" in queries["lag-over-rpo"]
-    assert "let slo_percent = 99.95;" in queries["slo-burn-fast"]
-    assert "let minimum_failures = 2;" in queries["reads-failing"]
-    assert "let everywhere = false;" in queries["reads-failing-in-part"]
-    assert "let burn = 1.5;" in queries["slo-burn-slow"]
-    assert 'dynamic(["corrupt", "missing"])' in queries["canary-bad"]
-    assert '"orders", "uksouth", "orders", "swedencentral"' in queries["probe-silent"]
+    assert told == TOLD[name]
 
 
 def test_the_default_vantage_shares_the_fate_of_neither_location():
@@ -174,6 +234,40 @@ def test_private_endpoints_reach_both_locations_of_each_account_from_each_vantag
     )
 
     assert groups == sorted(2 * ["blob", "queue", "table", "blob", "blob_secondary"])
+
+
+# The newest version of each type in the type data of August 2026; diagnostic settings have no stable one.
+VERSIONS = {
+    "Microsoft.Authorization/locks": "2020-05-01",
+    "Microsoft.Authorization/roleAssignments": "2022-04-01",
+    "Microsoft.Insights/actionGroups": "2023-01-01",
+    "Microsoft.Insights/components": "2020-02-02",
+    "Microsoft.Insights/diagnosticSettings": "2021-05-01-preview",
+    "Microsoft.Insights/metricAlerts": "2026-01-01",
+    "Microsoft.Insights/scheduledQueryRules": "2026-03-01",
+    "Microsoft.Insights/workbooks": "2023-06-01",
+    "Microsoft.ManagedIdentity/userAssignedIdentities": "2024-11-30",
+    "Microsoft.Network/networkSecurityGroups": "2025-09-01",
+    "Microsoft.Network/privateDnsZones": "2024-06-01",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": "2024-06-01",
+    "Microsoft.Network/privateEndpoints": "2025-09-01",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": "2025-09-01",
+    "Microsoft.Network/virtualNetworks": "2025-09-01",
+    "Microsoft.OperationalInsights/workspaces": "2026-03-01",
+    "Microsoft.Resources/resourceGroups": "2025-04-01",
+    "Microsoft.Storage/storageAccounts": "2026-04-01",
+    "Microsoft.Web/serverfarms": "2025-03-01",
+    "Microsoft.Web/sites": "2025-03-01",
+}
+
+
+def test_every_type_is_at_its_newest_version():
+    used = {(each["type"], each["apiVersion"]) for name in NAMES for each in resources(name)}
+    parents = ("Microsoft.Storage/storageAccounts", "Microsoft.Web/sites")
+
+    for type_, version in used:
+        parent = next((each for each in parents if type_.startswith(f"{each}/")), type_)
+        assert version == VERSIONS[parent], type_
 
 
 def test_host_json_speaks_opentelemetry_as_the_settings_do():
