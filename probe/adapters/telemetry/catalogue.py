@@ -268,6 +268,13 @@ VERDICT_CHANGED = Entry(
 )
 EVENTS = (BREAKER_TRANSITION, VERDICT_CHANGED)
 
+LOG_LINE = Entry(
+    name="log lines",
+    meaning="the probe's own warnings and errors, in its tick's trace; an exception where there was one",
+    attributes=("probe.vantage", "exception.type", "exception.message", "exception.stacktrace"),
+)
+LINES = (LOG_LINE,)
+
 TICK_SPAN = Entry(
     name="probe tick",
     meaning="one tick, under the invocation that fired it",
@@ -304,6 +311,9 @@ ATTRIBUTES = {
     "azure.resource_provider.namespace": "`Microsoft.Storage`",
     "azure.service.request.id": "`x-ms-request-id`: what Azure support asks for",
     "error.type": f"{_values(PATH_ERRORS)}, {_values(CONTENT_ERRORS)}, or a status code; absent on success",
+    "exception.message": "the line that told it",
+    "exception.stacktrace": "where it was raised",
+    "exception.type": "the exception's class",
     "http.request.method": "`GET`, `PUT`",
     "http.response.status_code": "absent when there was no answer",
     "probe.backend": "`azure_monitor`, `otlp`",
@@ -362,6 +372,8 @@ def markdown() -> str:
         _entries(AVAILABILITY, "result"),
         "Events:",
         _entries(EVENTS, "event"),
+        "Log records:",
+        _entries(LINES, "record"),
         "Spans:",
         _entries(SPANS, "span"),
         "Attributes:",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.console import Console
 from probe.adapters.telemetry.exporters import Exporters, parts
+from probe.adapters.telemetry.lines import Lines
 from probe.adapters.telemetry.otel import Batch, Pipeline
 from probe.adapters.telemetry.sender import Packing, Sender
 from probe.adapters.telemetry.settings import TelemetrySettings
@@ -87,17 +88,19 @@ class Emitter:
 def sender(settings: TelemetrySettings, found: Exporters) -> Sender[Finished, Batch]:
     """Answer the sender of one backend, with a pipeline of its own."""
     pipeline = Pipeline(settings, found.temporality)
+    lines = Lines()
+    lines.listen()
 
     def pack(finished: Finished, lost: int) -> Batch:
         telling = signals(finished.report, settings.traces)
         if lost:
             telling = _with_loss(telling, lost, found.backend, finished.report.vantage)
-        return pipeline.batch(telling, finished.parent)
+        return pipeline.batch(telling, finished.parent, lines.take())
 
     def count(finished: Finished) -> int:
         return rows(signals(finished.report, settings.traces))
 
-    return Sender(found.backend, Packing(pack=pack, rows=count), parts(found))
+    return Sender(found.backend, Packing(pack=pack, rows=count, end=lines.leave), parts(found))
 
 
 def _with_loss(telling: Signals, lost: int, backend: str, vantage: str) -> Signals:

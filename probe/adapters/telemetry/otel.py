@@ -7,6 +7,7 @@ again; what is summed up while all is well goes out with the next tick in which 
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Kind, Metric, Pace
+from probe.adapters.telemetry.lines import Line
 from probe.adapters.telemetry.settings import TelemetrySettings
 from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span
 from probe.ports import TraceParent
@@ -69,6 +71,7 @@ class Pipeline:
         self._records = _Records()
         self._meters = {pace: _Meters(pace, resource, temporality, settings.service_version) for pace in Pace}
         self._summed_at: datetime | None = None
+        self._vantage = settings.vantage
         self._tracers = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._tracers.add_span_processor(self._spans)
         loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
@@ -77,8 +80,8 @@ class Pipeline:
         self._tracer = self._tracers.get_tracer(catalogue.SCOPE, version)
         self._logger = loggers.get_logger(catalogue.SCOPE, version)
 
-    def batch(self, signals: Signals, parent: TraceParent | None) -> Batch:
-        """Answer what a tick sends."""
+    def batch(self, signals: Signals, parent: TraceParent | None, lines: Sequence[Line] = ()) -> Batch:
+        """Answer what a tick sends, with the lines that were logged since the last one."""
         for each in signals.measurements:
             self._meters[each.metric.pace].record(each)
         context = self._trace(signals, parent)
@@ -86,6 +89,8 @@ class Pipeline:
             self._logger.emit(_availability(result, context, self._new_id()))
         for event in signals.events:
             self._logger.emit(_event(event, context))
+        for line in lines:
+            self._logger.emit(_log_line(line, context, self._vantage))
         records, spans = self._records.take(), self._spans.take()
         due = [self._meters[each] for each in Pace if each is Pace.TICK or self._is_due(signals)]
         metrics = [found for each in due for found in each.collect()]
@@ -261,6 +266,22 @@ def _event(event: Event, context: Context) -> LogRecord:
             **_measurements(event.measurements),
             "microsoft.custom_event.name": event.name,
         },
+    )
+
+
+def _log_line(line: Line, context: Context, vantage: str) -> LogRecord:
+    raised = {
+        "exception.type": line.raised,
+        "exception.message": line.text,
+        "exception.stacktrace": line.trace,
+    }
+    return LogRecord(
+        timestamp=_ns(line.at),
+        context=context,
+        severity_number=SeverityNumber.ERROR if line.level >= logging.ERROR else SeverityNumber.WARN,
+        severity_text=logging.getLevelName(line.level),
+        body=line.text,
+        attributes={"probe.vantage": vantage, **(raised if line.raised else {})},
     )
 
 

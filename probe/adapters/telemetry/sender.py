@@ -37,10 +37,14 @@ class Part[B]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing[T, B]:
-    """How a tick becomes a batch; ``pack`` also takes the lost rows to report, ``rows`` only counts."""
+    """How a tick becomes a batch; ``pack`` also takes the lost rows to report, ``rows`` only counts.
+
+    ``end`` is called when there is nothing more to pack.
+    """
 
     pack: Callable[[T, int], B]
     rows: Callable[[T], int]
+    end: Callable[[], None] = lambda: None
 
 
 class Losses:
@@ -147,6 +151,7 @@ class Sender[T, B]:
 
     def stop(self) -> None:
         """End the thread after the batch that it is at."""
+        self._packing.end()
         self._stopped = True
         self._wake.put(None)
 
