@@ -206,7 +206,7 @@ TOLD = {
 
 @pytest.mark.parametrize("name", TOLD)
 def test_choices_reach_the_queries(name):
-    """A query's line that the template means to set, but no longer finds, would keep its default unnoticed."""
+    """A line that the template means to set, but no longer finds, would keep its default unnoticed."""
     found = {each["name"]: each["properties"] for each in judges.of_type(resources(name), RULE)}
 
     told = {

@@ -145,6 +145,16 @@ def test_the_deployed_workbook_loads_and_looks_at_its_own_workspace(name):
     assert found["kind"] == "shared"
 
 
+def test_choices_reach_the_workbook():
+    (found,) = resources("fleet", "Microsoft.Insights/workbooks")
+    queries = json.dumps(json.loads(found["properties"]["serializedData"]))
+
+    assert "let rpo_seconds = 1800;" in queries
+    assert "let rpo_seconds = 900;" not in queries
+    assert r"[\"orders\", \"uksouth\", \"orders\", \"swedencentral\"" in queries
+    assert r"\"francecentral\"" not in queries
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
