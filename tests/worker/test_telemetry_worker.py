@@ -1,0 +1,206 @@
+"""Telemetry from the deployed function app in the real worker runtime, to a backend on loopback."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from probe import fleet
+from probe.fleet import Message
+from probe.lab.host import Host, Invocation
+from probe.lab.host_worker import string
+from probe.lab.ingestion import Ingestion, Mode
+from probe.lab.pair import Pair
+from probe.lab.run import APP
+from tests.integration.probe_runs import environment
+
+session_loop = pytest.mark.asyncio(loop_scope="session")
+NEVER = "0 0 0 1 1 *"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+SWITCHES = {
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "PYTHON_ENABLE_OPENTELEMETRY": "true",
+}
+"""As deployed."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def lab():
+    async with Pair(host=True) as pair:
+        yield pair
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pair(lab):
+    lab.heal()
+    yield lab
+    lab.heal()
+
+
+def host(pair, ingestion, *functions, **more):
+    settings = environment(pair, "AzureWebJobsStorage", PROBE_SCHEDULE=NEVER)
+    telemetry = {
+        **SWITCHES,
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
+        "NO_PROXY": "*",
+    }
+    chosen = {**settings, **telemetry, **more}
+    kept = {name: value for name, value in chosen.items() if value is not None}
+    return Host(APP, kept, functions=functions, port=None, schedules=False, tell=lambda _: None)
+
+
+def of_type(ingestion, base_type):
+    return [each for each in ingestion.envelopes if each["data"]["baseType"] == base_type]
+
+
+def metric(ingestion, name):
+    sent = [each["data"]["baseData"] for each in of_type(ingestion, "MetricData")]
+    return sum(each["metrics"][0]["value"] for each in sent if each["metrics"][0]["name"] == name)
+
+
+@session_loop
+async def test_one_timer_invocation_yields_one_tick_s_telemetry_before_the_function_returns(pair):
+    with Ingestion() as ingestion:
+        async with host(pair, ingestion, "probe_tick", PROBE_VANTAGE="one", PROBE_TRACES="all") as running:
+            fired = await running.fire("probe_tick", trace_parent=PARENT)
+            kinds = Counter(each["data"]["baseType"] for each in ingestion.envelopes)
+            names = {each["data"]["baseData"]["name"] for each in of_type(ingestion, "AvailabilityData")}
+
+        assert fired.succeeded
+        assert kinds["AvailabilityData"] == 3
+        assert names == {f"devstoreaccount1 {what}" for what in ("primary", "secondary", "reads")}
+        assert metric(ingestion, "probe.ticks") == 1
+        assert metric(ingestion, "probe.reads") == 5
+        assert kinds["RemoteDependencyData"] == 1 + 8, "the tick; a write, 5 reads, a check, the stats"
+
+
+@session_loop
+async def test_the_telemetry_continues_the_trace_parent_that_the_invocation_carried(pair):
+    with Ingestion() as ingestion:
+        async with host(pair, ingestion, "probe_tick", PROBE_VANTAGE="trace", PROBE_TRACES="all") as running:
+            fired = await running.fire("probe_tick", trace_parent=PARENT)
+
+        tied = [each for each in ingestion.envelopes if each["data"]["baseType"] != "MetricData"]
+        spans = {each["data"]["baseData"]["id"]: each for each in of_type(ingestion, "RemoteDependencyData")}
+    (tick,) = [each for each in spans.values() if each["data"]["baseData"]["name"] == "probe tick"]
+    _, trace, invocation, _ = fired.trace_parent.split("-")
+    assert trace == TRACE
+    assert {each["tags"]["ai.operation.id"] for each in tied} == {trace}
+    assert tick["tags"]["ai.operation.parentId"] == invocation
+    attempts = [each for each in spans.values() if each is not tick]
+    assert {each["tags"]["ai.operation.parentId"] for each in attempts} == {tick["data"]["baseData"]["id"]}
+
+
+@session_loop
+@pytest.mark.parametrize(
+    "switches",
+    [
+        pytest.param({}, id="as deployed"),
+        pytest.param({"PYTHON_ENABLE_OPENTELEMETRY": None}, id="worker's OpenTelemetry off"),
+        pytest.param(
+            {"PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true"}, id="worker's own configuration on"
+        ),
+    ],
+)
+async def test_whatever_the_worker_s_switches_say_no_row_is_doubled_and_the_trace_is_kept(pair, switches):
+    with Ingestion() as ingestion:
+        async with host(
+            pair, ingestion, "probe_tick", PROBE_VANTAGE=f"switch-{len(str(switches))}", **switches
+        ) as running:
+            fired = await running.fire("probe_tick", trace_parent=PARENT)
+
+        results = of_type(ingestion, "AvailabilityData")
+    assert fired.succeeded
+    assert len(results) == 3
+    assert {each["tags"]["ai.operation.id"] for each in results} == {TRACE}
+
+
+def shard_message(number: int) -> str:
+    """Answer a message of the only shard, scheduled a second after the one before."""
+    first = datetime.now(UTC) - timedelta(hours=1)
+    return fleet.encode(Message(shard=0, shards=1, scheduled_at=first + timedelta(seconds=number)))
+
+
+async def invoke(running: Host, number: int) -> Invocation:
+    (function,) = [each for each in running.functions if each.name == "probe_shard"]
+    return await running._invoke(function, string(shard_message(number)), trace_parent=PARENT)
+
+
+def grown(pid: int) -> tuple[int, float]:
+    """Answer a process's threads and resident megabytes (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    values = dict(line.split(":", 1) for line in lines)
+    return int(values["Threads"]), int(values["VmRSS"].split()[0]) / 1024
+
+
+@session_loop
+async def test_fifty_invocations_yield_fifty_ticks_and_no_growth_of_threads_or_memory(pair):
+    with Ingestion() as ingestion:
+        async with host(pair, ingestion, "probe_shard", PROBE_VANTAGE="fifty", PROBE_TRACES="all") as running:
+            pid = await running.worker_pid()
+            ended = [await invoke(running, number) for number in range(20)]
+            before = grown(pid)
+            ended += [await invoke(running, number) for number in range(20, 50)]
+            after = grown(pid)
+
+        ticks = [
+            each
+            for each in of_type(ingestion, "RemoteDependencyData")
+            if each["data"]["baseData"]["name"] == "probe tick"
+        ]
+        assert all(each.succeeded for each in ended)
+        assert metric(ingestion, "probe.ticks") == 50
+        assert len(of_type(ingestion, "AvailabilityData")) == 150
+        assert len(ticks) == 50
+    assert after[0] <= before[0]
+    assert after[1] - before[1] < 3, "megabytes in 30 ticks"
+
+
+@session_loop
+@pytest.mark.parametrize("mode", [Mode.SILENT, Mode.UNAVAILABLE], ids=["silent", "503"])
+async def test_a_dead_backend_neither_fails_an_invocation_nor_holds_it_longer_than_the_bound(pair, mode):
+    with Ingestion(mode=mode) as ingestion:
+        more = {"PROBE_VANTAGE": f"dead-{mode}", "PROBE_FLUSH": "0.3"}
+        async with host(pair, ingestion, "probe_shard", **more) as running:
+            first = await invoke(running, 0)
+            ended = [await invoke(running, number) for number in range(1, 4)]
+            said = [
+                each.message for one in (first, *ended) for each in one.logs if "elemetry" in each.message
+            ]
+
+    assert all(each.succeeded for each in (first, *ended))
+    assert max(each.duration.total_seconds() for each in ended) < 1.0
+    assert len(said) <= 1
+
+
+@session_loop
+async def test_what_is_still_on_its_way_is_sent_when_the_worker_is_terminated(pair):
+    pair.primary.fault("status", code=503)
+    with Ingestion(mode=Mode.SLOW, delay=0.8) as ingestion:
+        more = {"PROBE_VANTAGE": "terminated", "PROBE_FLUSH": "1"}
+        async with host(pair, ingestion, "probe_shard", **more) as running:
+            pid = await running.worker_pid()
+            await invoke(running, 0)
+            before = [each["data"]["baseType"] for each in ingestion.envelopes]
+            os.kill(pid, signal.SIGTERM)
+            async with asyncio.timeout(5):
+                while not _ended(pid):
+                    await asyncio.sleep(0.02)
+
+        assert "RemoteDependencyData" not in before
+        assert of_type(ingestion, "RemoteDependencyData")
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
