@@ -16,7 +16,7 @@ from probe.core import record as records
 from probe.core import replication as replications
 from probe.core.canary import Stamp
 from probe.core.errors import StateConflict, StateError
-from probe.core.reading import Fault, Read, Reading, fault_of
+from probe.core.reading import PATH_ERRORS, Read, Reading
 from probe.core.record import Facts, Moment, ShardRecord, TargetRecord
 from probe.core.replication import Sync
 from probe.core.report import Result, StateProblem, TargetReport, TickReport, seconds, target_document
@@ -238,11 +238,8 @@ class _Store:
 
 
 def _answered(error: StateError) -> bool:
-    """Answer whether the store was reached at all, though it failed."""
-    try:
-        return fault_of(error.error_type) is not Fault.PATH
-    except ValueError:
-        return True
+    """Answer whether anything of the store was heard, though it failed: then we have a network."""
+    return error.error_type not in PATH_ERRORS
 
 
 def _is_stale(record: ShardRecord, firing: Firing) -> bool:

@@ -9,8 +9,10 @@ Rules kept here:
   consecutive failures. A denied, missing or corrupt answer is neutral: neither good nor bad.
 - Every attempt at the secondary counts for the dwell, served or not: a breaker must not stay open for the
   reason that the secondary fails as well.
-- A fact belongs to the epoch in which its attempt was routed. Facts of another epoch are counted in the
+- A fact belongs to the epoch in which its attempt was made. Facts of another epoch are counted in the
   totals and move nothing, so that a late result cannot close or reopen a younger state.
+- A trip soon after a recovery doubles the dwell as a failed trial does: a primary that flaps passes each
+  trial and fails the reads after it.
 - Only a trial closes or reopens a half-open breaker; a last resort at the primary does not.
 - Forcing is laid over the state: a forced breaker routes as told and goes on counting what it would have
   done; its reads stand for the reads and trials that they replace. A target without a secondary is forced to
@@ -30,7 +32,7 @@ from probe.core.reading import Fault, Purpose, Reading
 from probe.core.target import Location, Policy
 
 MULTIPLIER_LIMIT = 8
-"""The dwell is doubled by each bad trial up to this many times its configured length."""
+"""The dwell is doubled by each bad trial and early trip, up to this many times its configured length."""
 CALM = timedelta(minutes=15)
 """The multiplier falls back to 1 after the breaker has stayed closed for so long."""
 
@@ -254,7 +256,13 @@ def _closed(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tupl
         reason = f"{rate:.0%} of the last {len(breaker.recent)} primary attempts failed or were slow"
     else:
         return breaker, ()
+    if breaker.epoch and fact.at - breaker.since < CALM:
+        breaker = _doubled(breaker)
     return _move(breaker, Trigger.TRIPPED, reason, fact.at)
+
+
+def _doubled(breaker: Breaker) -> Breaker:
+    return replace(breaker, multiplier=min(breaker.multiplier * 2, MULTIPLIER_LIMIT))
 
 
 def _calmed(breaker: Breaker, now: datetime) -> Breaker:
@@ -294,8 +302,7 @@ def _half_open(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, t
         return breaker, ()
     if fact.failed or fact.slow:
         what = f"failed with {fact.error_type}" if fact.failed else "was slow"
-        breaker = replace(breaker, multiplier=min(breaker.multiplier * 2, MULTIPLIER_LIMIT))
-        return _move(breaker, Trigger.TRIAL_FAILED, f"the trial {what}", fact.at)
+        return _move(_doubled(breaker), Trigger.TRIAL_FAILED, f"the trial {what}", fact.at)
     breaker = replace(breaker, good_trials=breaker.good_trials + 1)
     if breaker.good_trials < policy.success_threshold:
         return breaker, ()

@@ -166,9 +166,9 @@ def _served(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
 def _secondary(evidence: Evidence, primary: EndpointJudgement) -> EndpointJudgement:
     found = _endpoint(evidence.secondary, evidence.policy)
     error = found.reading.error_type if found.reading else None
-    if error == "dns" and primary.verdict in (EndpointVerdict.HEALTHY, EndpointVerdict.DEGRADED):
+    if error == "dns" and primary.verdict not in (EndpointVerdict.DOWN, EndpointVerdict.INCONCLUSIVE):
         reason = (
-            "its name does not resolve while the primary serves: "
+            "its name does not resolve while the primary answers: "
             "the account lost its geo-redundancy, or it failed over"
         )
         return EndpointJudgement(verdict=EndpointVerdict.ABSENT, reason=reason, reading=found.reading)

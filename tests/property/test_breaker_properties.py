@@ -24,6 +24,7 @@ class Model:
     def __init__(self, policy, now):
         self.policy = policy
         self.factor = 1
+        self.recovered = False
         self.moves = []
         self.primary = self.primary_failed = self.secondary = self.secondary_failed = 0
         self.enter("closed", now)
@@ -52,6 +53,8 @@ class Model:
             enough = len(self.window) >= self.policy.minimum_samples
             too_many = enough and sum(self.window) / len(self.window) >= self.policy.failure_rate
             if self.in_a_row >= self.policy.failure_threshold or too_many:
+                if self.recovered and now - self.since < QUARTER_OF_AN_HOUR:
+                    self.factor = min(self.factor * 2, 8)
                 self.enter("open", now)
         elif self.state == "open" and (where == "secondary" or forced):
             self.from_secondary += 1
@@ -63,6 +66,7 @@ class Model:
             elif what == "good":
                 self.good_trials += 1
                 if self.good_trials == self.policy.success_threshold:
+                    self.recovered = True
                     self.enter("closed", now)
 
     def time_passed(self, now):

@@ -482,3 +482,13 @@ def test_replaying_a_ticks_facts_answers_what_the_tick_itself_came_to_after_a_co
     assert replayed == ticked
     assert replayed.state is State.CLOSED
     assert [each.trigger for each in events] == [Trigger.DWELLED, Trigger.RECOVERED]
+
+
+def test_a_trip_soon_after_a_recovery_doubles_the_dwell_since_a_flapping_primary_passes_each_trial():
+    early = closed(epoch=3, multiplier=2)
+    late = closed(epoch=3, multiplier=2)
+
+    soon, _, _ = play(early, "xxxxx", now=60)
+    calm, _, _ = play(late, "xxxxx", now=CALM.total_seconds() + 1)
+
+    assert (soon.multiplier, calm.multiplier) == (4, 1)

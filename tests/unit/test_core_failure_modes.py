@@ -204,8 +204,8 @@ def test_an_account_failover_that_loses_writes_is_told_once_and_then_outnumbered
     assert (lost, next_sequence, healed) == ("rollback", 8, None)
 
 
-def test_the_tick_of_an_account_failover_says_corrupt_and_absent_one_after_the_other():
-    """First the primary's rollback is loudest; from the next write on it is the lost secondary."""
+def test_the_tick_of_an_account_failover_says_corrupt_and_absent_at_once():
+    """The primary's rollback lasts until the next write, the lost secondary stays."""
 
     def judged(primary_error):
         gone = [reading(SECONDARY, "dns")]
@@ -223,7 +223,7 @@ def test_the_tick_of_an_account_failover_says_corrupt_and_absent_one_after_the_o
         )
 
     first, next_tick = judged("rollback"), judged(None)
-    assert (first.primary.verdict, first.secondary.verdict) == ("corrupt", "down")
+    assert (first.primary.verdict, first.secondary.verdict) == ("corrupt", "absent")
     assert (next_tick.primary.verdict, next_tick.secondary.verdict) == ("healthy", "absent")
 
 

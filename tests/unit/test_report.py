@@ -140,7 +140,7 @@ def test_the_document_is_what_was_promised():
                     "secondary": {
                         "url": "https://b.example/health-probe/HelloWorld.png",
                         "verdict": "absent",
-                        "reason": "its name does not resolve while the primary serves: "
+                        "reason": "its name does not resolve while the primary answers: "
                         "the account lost its geo-redundancy, or it failed over",
                         "error_type": "dns",
                         "status_code": None,

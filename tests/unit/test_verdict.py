@@ -242,7 +242,7 @@ def test_a_reasons_durations_are_readable(took, shown):
         ),
         pytest.param(
             {"secondary": side(SECONDARY, "dns")},
-            "its name does not resolve while the primary serves: "
+            "its name does not resolve while the primary answers: "
             "the account lost its geo-redundancy, or it failed over",
             id="absent",
         ),
