@@ -130,6 +130,8 @@ var targets = map(wanted, account => {
   )
 })
 
+var pairs = flatten(map(targets, target => map(vantages, vantage => '"${target.name}", "${vantage}"')))
+var expectedPairs = '[${join(pairs, ', ')}];'
 var groupName = 'rg-${environmentName}'
 var identityNames = [for vantage in vantages: 'id-probe-${vantage}-${token}']
 var hostNames = [for vantage in vantages: 'sthost${uniqueString(token, vantage)}']
@@ -330,8 +332,7 @@ module alerts 'modules/alerts.bicep' = {
       filter(targets, target => split(target.id, '/')[2] == subscription().subscriptionId),
       target => target.id
     )
-    targetNames: map(targets, target => target.name)
-    vantages: vantages
+    expectedPairs: expectedPairs
     intervalMinutes: intervalMinutes
     sloPercent: sloPercent
     rpoSeconds: rpoSeconds
@@ -348,8 +349,7 @@ module workbook 'modules/workbook.bicep' = {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     rpoSeconds: rpoSeconds
-    targetNames: map(targets, target => target.name)
-    vantages: vantages
+    expectedPairs: expectedPairs
   }
 }
 

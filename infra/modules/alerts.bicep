@@ -1,7 +1,7 @@
 // Who is woken by what. Each rule runs a query of infra/queries with its parameters (the query's first lines) set to
 // this deployment's schedule, objectives and targets; each names its entry of the runbook.
 
-import { expectedPairs, labels } from 'shared.bicep'
+import { labels } from 'shared.bicep'
 
 param location string
 param tags labels
@@ -9,8 +9,8 @@ param workspaceId string
 param actionGroupId string
 @description('Ids of the watched accounts that the platform\'s own metric alert can reach: those of this subscription.')
 param accountIds string[]
-param targetNames string[]
-param vantages string[]
+@description('The list in probe-silent.kql: each pair of target and vantage that ought to report.')
+param expectedPairs string
 @description('Minutes between two ticks.')
 param intervalMinutes int
 @description('The share of reads, in percent, that must be served; text, since Bicep knows no fractions.')
@@ -61,7 +61,7 @@ var lagOverRpo = replace(
 var probeSilent = replace(
   loadTextContent('../queries/probe-silent.kql'),
   '["store", "francecentral"];',
-  expectedPairs(targetNames, vantages)
+  expectedPairs
 )
 
 // severity: 0 critical, 1 error, 2 warning. measure: a column of the query, compared with the threshold.

@@ -129,8 +129,3 @@ var roles = {
   reader: 'acdd72a7-3385-48ef-bd42-f606fba81ae7'
   tableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 }
-
-@export()
-@description('The list in probe-silent.kql: each pair of target and vantage that ought to report.')
-func expectedPairs(targets string[], vantages string[]) string =>
-  '[${join(flatten(map(targets, target => map(vantages, vantage => '"${target}", "${vantage}"'))), ', ')}];'

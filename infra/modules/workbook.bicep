@@ -1,13 +1,13 @@
 // The shared workbook; its JSON is made from infra/queries and opens in the portal's editor as it is.
 
-import { expectedPairs, labels } from 'shared.bicep'
+import { labels } from 'shared.bicep'
 
 param location string
 param tags labels
 param workspaceId string
 param rpoSeconds int
-param targetNames string[]
-param vantages string[]
+@description('The list in probe-silent.kql: each pair of target and vantage that ought to report.')
+param expectedPairs string
 
 // The queries stand in the workbook as JSON texts, so what is put into them is escaped like them.
 var withWorkspace = replace(loadTextContent('../workbook/workbook.json'), 'WORKSPACE-RESOURCE-ID', workspaceId)
@@ -15,7 +15,7 @@ var withObjective = replace(withWorkspace, 'let rpo_seconds = 900;', 'let rpo_se
 var withPairs = replace(
   withObjective,
   '[\\"store\\", \\"francecentral\\"];',
-  replace(expectedPairs(targetNames, vantages), '"', '\\"')
+  replace(expectedPairs, '"', '\\"')
 )
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
