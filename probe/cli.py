@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell("Interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read it has gone: the interpreter's last flush must not meet the broken pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
     except Exception as error:
         if options.verbose:
