@@ -99,6 +99,13 @@ def test_a_line_less_in_funcignore_lets_something_in(line):
     assert set(package.files(lines)) > set(package.files())
 
 
+@pytest.mark.parametrize(
+    "name", [".git", ".github", ".venv", ".azure", ".ci", ".lab", "probe/lab/azurite/node_modules"]
+)
+def test_what_a_work_tree_gathers_stays_out(name):
+    assert package.ignored().match_file(f"{name}/file")
+
+
 def test_the_package_is_whole_without_what_stays_out(tmp_path):
     """function_app.py imports from the package alone, in a process that knows no other path."""
     laid = package.laid_out(tmp_path)
