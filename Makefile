@@ -8,25 +8,19 @@ AZURITE := probe/lab/azurite
 FOR     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench docs check setup lock clean
+.PHONY: help run demo test bench snapshots docs check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup ## The lab and the whole function app on it, until Ctrl-C (FOR=30: for 30 s)
+run: ready ## The lab and the whole function app on it, until Ctrl-C (FOR=30: for 30 s)
 	@exec $(BIN)/python -m probe.lab run $(if $(FOR),--for $(FOR))
 
-demo: setup ## A scripted outage, live on the terminal, then a computed summary
+demo: ready ## A scripted outage, live on the terminal, then a computed summary
 	@exec $(BIN)/python -m probe.lab demo
 
 test: setup ## All tests
 	@$(BIN)/python -m pytest
-
-bench: setup ## Measure what an outage costs a reader
-	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
-
-docs: setup ## Renew the README's generated parts
-	@$(BIN)/python -m probe.lab.docs
 
 check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/ruff format --check .
@@ -34,7 +28,21 @@ check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-setup: $(VENV)/.done $(AZURITE)/node_modules/.done ## Install what the other targets need
+bench: ready ## Measure what an outage costs a reader
+	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+
+snapshots: setup ## Make the Bicep snapshots anew (bicep, az bicep, or the command in BICEP)
+	@$(BIN)/python -m tests.infra.bicep
+
+docs: setup ## Renew what is generated in the READMEs and the workbook
+	@$(BIN)/python -m tests.infra.workbook
+	@$(BIN)/python -m tests.infra.readme
+	@$(BIN)/python -m probe.lab.docs
+
+ready: $(VENV)/.done $(AZURITE)/node_modules/.done
+
+setup: ready ## Install what every target needs
+	@VENV=$(VENV) tests/infra/setup
 
 $(VENV)/.done: requirements.txt tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' || \
@@ -54,10 +62,11 @@ $(AZURITE)/node_modules/.done: $(AZURITE)/package-lock.json
 lock: ## Pin the packages anew, with hashes
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile $(LOCK) -o requirements.txt pyproject.toml
-	@$(BIN)/pip-compile $(LOCK) -o tests/requirements.txt tests/requirements.in
+	@for each in tests tests/infra tests/infra/checkov; do \
+	  $(BIN)/pip-compile $(LOCK) -o $$each/requirements.txt $$each/requirements.in || exit; done
 
 LOCK := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header
 
 clean: ## Remove what set-up installed
-	@rm -rf $(VENV) $(AZURITE)/node_modules
+	@rm -rf $(VENV) $(AZURITE)/node_modules tests/infra/kusto/node_modules tests/infra/checkov/.venv
