@@ -52,6 +52,7 @@ REFUSED = Answer(error_type="refused", status_code=None, took=4 * _MS, detail="c
 SILENT = Answer(error_type="timeout", status_code=None, took=5000 * _MS, detail="no answer within 5 s")
 CORRUPT = Answer(error_type="digest", detail="the body's SHA-256 is not the stamp's")
 DENIED = Answer(error_type="403", status_code=403, service_error="AuthorizationPermissionMismatch")
+MISSING = Answer(error_type="404", status_code=404, service_error="BlobNotFound")
 GONE = Answer(error_type="dns", status_code=None, took=6 * _MS, detail="the name does not resolve")
 SLOW = Answer(took=2400 * _MS)
 
@@ -107,7 +108,7 @@ class _World:
 
     clock: _Clock
     scene: Scene = Scene()
-    written: list[Stamp] = field(default_factory=list)
+    written: dict[str, list[Stamp]] = field(default_factory=dict)
     requests: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def open(self, target: Target) -> "_Probing":
@@ -128,6 +129,8 @@ class _Probing:
         del floor
         scene = self._world.scene
         answer = scene.primary if location is Location.PRIMARY else scene.secondary
+        if answer.error_type is None and self._shown(location) is None:
+            answer = MISSING
         reading = self._reading(location, purpose, answer)
         shown = answer.error_type is None or answer.error_type == "digest"
         return replace(reading, canary=self._shown(location) if shown else None)
@@ -146,17 +149,18 @@ class _Probing:
         reading = self._reading(Location.PRIMARY, Purpose.WRITE, failed)
         if not reading.ok:
             return reading, None
-        number = sequence or len(self._world.written) + 1
+        written = self._world.written.setdefault(self._target.name, [])
+        number = sequence or len(written) + 1
         stamp = Stamp(sequence=number, written_at=reading.started_at, sha256="0" * 64, writer="tape")
-        self._world.written.append(stamp)
+        written.append(stamp)
         return reading, stamp
 
     async def aclose(self) -> None:
         """Nothing was opened."""
 
     def _shown(self, location: Location) -> Stamp | None:
-        written, lag = self._world.written, self._world.scene.lag
-        if location is Location.PRIMARY:
+        written, lag = self._world.written.get(self._target.name, []), self._world.scene.lag
+        if location is Location.PRIMARY or not written:
             return written[-1] if written else None
         there = [each for each in written if each.written_at <= self._world.clock.now - lag]
         return there[-1] if there else written[0]

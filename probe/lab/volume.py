@@ -20,6 +20,7 @@ PRICE = 2.76
 """US dollars for a gigabyte into Log Analytics, pay as you go, in West Europe; the first 5 GB a month are
 free. Source: Azure Monitor's price list."""
 HOUR = 60
+FLEET = 10
 _KINDS = {
     "AvailabilityData": "availability",
     "MetricData": "metrics",
@@ -72,9 +73,9 @@ async def table(price: float) -> str:
         day = (await measure((Scene(),) * HOUR, traces=traces)).times(24)
         kinds = " + ".join(f"{day.rows[kind]:,}" for kind in ("availability", "metrics", "spans"))
         lines.append(f"| `{traces}` | {kinds} | {_cost(day.octets.total(), price)} |")
-    shared = (await measure((Scene(),) * HOUR, traces=Traces.FAILURES, targets=20)).times(24 / 20)
+    shared = (await measure((Scene(),) * HOUR, traces=Traces.FAILURES, targets=FLEET)).times(24 / FLEET)
     lines.append(
-        f"| `failures`, each of 20 targets | {shared.rows.total():,} in all | "
+        f"| `failures`, each of {FLEET} targets | {shared.rows.total():,} in all | "
         f"{_cost(shared.octets.total(), price)} |"
     )
     return "\n".join([*lines, "", *[await _outage(each) for each in Traces]])

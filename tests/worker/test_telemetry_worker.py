@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -204,3 +206,30 @@ def _ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+@pytest.mark.parametrize(("switch", "declared"), [("true", "true"), ("", "None")], ids=["on", "off"])
+def test_the_worker_tells_the_host_to_pass_no_log_lines_on_where_its_switch_says_so(switch, declared):
+    """Why the switch is on as deployed: our own warnings are sent by us, once, in their tick's trace."""
+    text = """
+import asyncio, sys
+import azure_functions_runtime as runtime
+from probe.lab.worker import PROTOS, Message
+async def init():
+    message = Message(capabilities={}, function_app_directory=sys.argv[1])
+    properties = {"protos": PROTOS, "host": "127.0.0.1"}
+    request = Message(request=Message(worker_init_request=message), properties=properties)
+    return await runtime.worker_init_request(request)
+print(asyncio.run(init()).capabilities.get("WorkerOpenTelemetryEnabled"))
+"""
+    ran = subprocess.run(  # noqa: S603 - our own text
+        [sys.executable, "-c", text, str(APP)],
+        cwd=APP,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(APP), "PYTHON_ENABLE_OPENTELEMETRY": switch},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert ran.stdout.strip() == declared

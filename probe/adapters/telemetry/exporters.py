@@ -9,10 +9,11 @@ import os
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from probe.adapters.telemetry import quiet
-from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points
+from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points, portions
 from probe.adapters.telemetry.sender import PATIENCE, Part
 from probe.adapters.telemetry.settings import TelemetrySettings, identity
 from probe.core.errors import ConfigurationError
@@ -34,6 +35,8 @@ SWITCHES = {
 }
 """What the Azure Monitor exporter would send or ask for on its own. An app setting goes before these."""
 
+REQUEST_ROWS = 500
+"""The most rows in one request, as Microsoft's own SDKs batch; a large fleet's tick has thousands."""
 _CONNECT_TIMEOUT = 3.0
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
@@ -70,6 +73,7 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
         "raw_response_hook": _note,
         "disable_offline_storage": True,
         "retry_total": 0,
+        "max_envelopes_per_second": 0,  # a tick comes at once, and a fleet's would be cut
     }
     try:
         return Exporters(
@@ -116,19 +120,28 @@ def _otlp() -> Exporters:
 
 
 def parts(found: Exporters) -> tuple[Part[Batch], ...]:
-    """Answer how a batch is sent: results and events first, since they are what people are woken by."""
+    """Answer how a batch is sent: results and events first, since they are what people are woken by.
+
+    Each kind goes in requests of bounded size; after one that fails the rest of its kind is not tried.
+    """
     return (
         Part(
             rows=lambda batch: len(batch.records),
-            send=lambda batch: _good(found.logs.export(batch.records)),
+            send=lambda batch: all(
+                _good(found.logs.export(each)) for each in batched(batch.records, REQUEST_ROWS, strict=False)
+            ),
         ),
         Part(
             rows=lambda batch: points(batch.metrics),
-            send=lambda batch: _good(found.metrics.export(batch.metrics)),
+            send=lambda batch: all(
+                _good(found.metrics.export(each)) for each in portions(batch.metrics, REQUEST_ROWS)
+            ),
         ),
         Part(
             rows=lambda batch: len(batch.spans),
-            send=lambda batch: _good(found.spans.export(batch.spans)),
+            send=lambda batch: all(
+                _good(found.spans.export(each)) for each in batched(batch.spans, REQUEST_ROWS, strict=False)
+            ),
         ),
     )
 

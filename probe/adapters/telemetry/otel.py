@@ -8,9 +8,10 @@ again; what is summed up while all is well goes out with the next tick in which 
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import batched, groupby
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -22,10 +23,12 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, Readable
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    DataPointT,
     InMemoryMetricReader,
     MetricsData,
     ResourceMetrics,
 )
+from opentelemetry.sdk.metrics.export import Metric as SdkMetric
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -329,6 +332,24 @@ def points(metrics: MetricsData) -> int:
         for scope in resource.scope_metrics
         for metric in scope.metrics
     )
+
+
+def portions(metrics: MetricsData, size: int) -> Iterator[MetricsData]:
+    """Answer metrics in portions of at most ``size`` points."""
+    if points(metrics) <= size:
+        yield metrics
+        return
+    (resource,) = metrics.resource_metrics
+    (scope,) = resource.scope_metrics
+    flat = ((metric, point) for metric in scope.metrics for point in metric.data.data_points)
+    for portion in batched(flat, size, strict=False):
+        grouped = groupby(portion, key=lambda each: each[0])
+        some = [_of_points(metric, [point for _, point in each]) for metric, each in grouped]
+        yield MetricsData([replace(resource, scope_metrics=[replace(scope, metrics=some)])])
+
+
+def _of_points(metric: SdkMetric, some: Sequence[DataPointT]) -> SdkMetric:
+    return replace(metric, data=replace(metric.data, data_points=some))  # type: ignore[arg-type]  # its own kind
 
 
 def duration_text(value: timedelta) -> str:

@@ -57,6 +57,11 @@ class Losses:
         self._failing = False
         self._since = 0
         self._untold = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Say nothing any more: who would listen has gone."""
+        self._closed = True
 
     def claim(self) -> int:
         """Answer the lost rows that the next batch is to report: none while the backend takes nothing."""
@@ -71,7 +76,7 @@ class Losses:
             self._since += rows
             self._untold += rows + told
             begins, self._failing = not self._failing, True
-        if begins:
+        if begins and not self._closed:
             text = (
                 "Telemetry is being lost: %s did not take %d rows: %s. Said once, until it takes them again."
             )
@@ -81,7 +86,7 @@ class Losses:
         with self._lock:
             ends, self._failing = self._failing, False
             since, self._since = self._since, 0
-        if ends:
+        if ends and not self._closed:
             _log.warning("Telemetry arrives at %s again; %d rows were lost.", self._backend, since)
 
 
@@ -152,6 +157,7 @@ class Sender[T, B]:
     def stop(self) -> None:
         """End the thread after the batch that it is at."""
         self._packing.end()
+        self.losses.close()
         self._stopped = True
         self._wake.put(None)
 
