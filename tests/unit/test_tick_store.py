@@ -195,6 +195,22 @@ def test_two_ticks_that_both_fail_to_save_once_are_both_saved_in_the_end():
     assert probe.store.records[0].last_scheduled_at == NOON
 
 
+def test_a_tick_that_is_overtaken_by_a_later_one_does_not_set_the_clock_back():
+    """Else the later one's duplicate would run again."""
+
+    async def main():
+        probe = world()
+        other = world(beside=probe)
+        probe.store.meanwhile = [lambda: other.tick(LATER)]
+        await probe.tick(NOON)
+        return probe, await other.tick(LATER)
+
+    probe, duplicate = run(main())
+
+    assert probe.store.records[0].last_scheduled_at == LATER
+    assert duplicate.result is Result.SKIPPED
+
+
 def test_an_unreadable_document_is_told_and_replaced():
     async def main():
         probe = world()

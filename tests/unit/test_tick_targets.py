@@ -242,6 +242,21 @@ def test_the_sequence_goes_on_and_lag_is_known_after_the_first_tick():
     assert [len(each.targets[0].replication.delays) for each in reports] == [1, 1, 1]
 
 
+def test_a_sequence_is_never_used_again_though_the_blob_forgot_it():
+    """After an account failover, or when somebody deleted the canary."""
+
+    async def main():
+        probe = world()
+        await probe.tick()
+        await probe.until(NOON + MINUTE)
+        await probe.tick()
+        probe.account.blobs = dict.fromkeys(Location)
+        await probe.until(NOON + 2 * MINUTE)
+        return await probe.tick()
+
+    assert run(main()).targets[0].written_sequence == 3
+
+
 def test_telemetry_gets_the_report_once_with_its_parent_after_the_state_was_saved():
     saves = []
 
