@@ -201,13 +201,13 @@ def test_a_tick_that_is_overtaken_by_a_later_one_does_not_set_the_clock_back():
     async def main():
         probe = world()
         other = world(beside=probe)
-        probe.store.meanwhile = [lambda: other.tick(LATER)]
-        await probe.tick(NOON)
-        return probe, await other.tick(LATER)
+        probe.store.meanwhile = [lambda: other.tick(NOON)]
+        await probe.tick(NOON - MINUTE)
+        return probe, await other.tick(NOON)
 
     probe, duplicate = run(main())
 
-    assert probe.store.records[0].last_scheduled_at == LATER
+    assert probe.store.records[0].last_scheduled_at == NOON
     assert duplicate.result is Result.SKIPPED
 
 
