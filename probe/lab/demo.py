@@ -150,7 +150,7 @@ class Demo:
             async with session.get(url) as response:
                 target = (await response.json())["targets"][0]
             if self.seen.add(target):
-                print(_line(target), flush=True)
+                print(_line(target), *_moves(target), sep="\n", flush=True)
             await asyncio.sleep(0.2)
 
     def _tell(self, text: str) -> None:
@@ -196,6 +196,10 @@ def _line(target: Mapping[str, Any]) -> str:
         f"{target['at'][11:19]}  {letters:<6} {target['verdict']:<12} {ends}  "
         f"breaker {target['breaker']['state']:<9}  lag {_s(lag)}"
     )
+
+
+def _moves(target: Mapping[str, Any]) -> list[str]:
+    return [f"          {move['from']} -> {move['to']}: {move['reason']}" for move in target["transitions"]]
 
 
 def _ended(end: Mapping[str, Any]) -> str:
