@@ -6,14 +6,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from probe.adapters import telemetry
 from probe.adapters.telemetry import catalogue
 from probe.lab import capture
-from probe.lab.ingestion import BlackHole, Ingestion, Mode, connection_string, refusing_url
+from probe.lab.backends import FAILING, HEALTHY, added, running
+from probe.lab.ingestion import Ingestion, Mode, connection_string, refusing_url
 from tests.telemetry.conftest import reports
 
 BOUND = 0.3
@@ -22,46 +23,7 @@ SLACK = 0.25
 """What a loaded machine may add."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    name: str
-    mode: Mode | None = None
-    hole: bool = False
-    url: str | None = None
-    waits: bool = False
-    """The backend is one to wait for: the bound is used up."""
-    loses: bool = True
-
-
-CASES = (
-    Case(name="refusing"),
-    Case(name="unreachable (SYN dropped)", hole=True, waits=True, loses=False),
-    Case(name="name that does not resolve", url="http://telemetry.invalid"),
-    Case(name="silent", mode=Mode.SILENT, waits=True, loses=False),
-    Case(name="slow (3 s)", mode=Mode.SLOW, waits=True, loses=False),
-    Case(name="400", mode=Mode.BAD_REQUEST),
-    Case(name="401", mode=Mode.UNAUTHORIZED),
-    Case(name="403", mode=Mode.FORBIDDEN),
-    Case(name="429", mode=Mode.THROTTLED),
-    Case(name="500", mode=Mode.ERROR),
-    Case(name="503", mode=Mode.UNAVAILABLE),
-    Case(name="206 (one row refused)", mode=Mode.PARTIAL),
-    Case(name="garbage", mode=Mode.GARBAGE),
-)
-CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-@contextmanager
-def failing(case: Case) -> Iterator[str]:
-    """Run a case's backend, and answer its URL."""
-    if case.hole:
-        with BlackHole() as hole:
-            yield hole.url
-    elif case.mode:
-        with Ingestion(mode=case.mode) as ingestion:
-            yield ingestion.url
-    else:
-        yield case.url or refusing_url()
+CASE = pytest.mark.parametrize("case", FAILING, ids=lambda case: case.name)
 
 
 @contextmanager
@@ -81,7 +43,7 @@ async def test_a_failing_backend_costs_a_tick_no_more_than_the_flush_bound(
 ):
     caplog.set_level(logging.INFO)
     took = []
-    with failing(case) as url, sending(backend, url, monkeypatch) as made:
+    with running(case) as url, sending(backend, url, monkeypatch) as made:
         for report in reports("healthy"):
             begun = time.monotonic()
             made.emit(report, None)
@@ -94,10 +56,10 @@ async def test_a_failing_backend_costs_a_tick_no_more_than_the_flush_bound(
     assert len(said) <= 1
 
 
-@pytest.mark.parametrize("case", [each for each in CASES if not each.waits], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [each for each in FAILING if not each.waits], ids=lambda case: case.name)
 async def test_a_loss_is_told_once_with_its_reason_and_counted(case, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    with failing(case) as url, sending("azure_monitor", url, monkeypatch) as made:
+    with running(case) as url, sending("azure_monitor", url, monkeypatch) as made:
         for report in reports("healthy") * 3:
             made.emit(report, None)
             await made.flush()
@@ -226,3 +188,10 @@ async def test_a_bug_in_telling_never_reaches_the_tick(ingestion, caplog):
 
     assert "could not be made" in caplog.text
     assert ingestion.envelopes
+
+
+async def test_a_healthy_backend_adds_little_to_a_tick():
+    with running(HEALTHY) as url:
+        took = await added(reports("healthy") * 3, url)
+
+    assert sorted(took)[len(took) // 2] < 0.2

@@ -1,0 +1,93 @@
+"""Backends that fail, each in its way, and what each adds to a tick: measured with the real exporter.
+
+Rules kept here: loopback only (and a name that nobody has); every backend is a real socket that behaves so.
+"""
+
+import asyncio
+import logging
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from probe.adapters import telemetry
+from probe.core.report import TickReport
+from probe.lab import capture, tapes
+from probe.lab.ingestion import BlackHole, Ingestion, Mode, connection_string, refusing_url
+
+TICKS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A backend that fails. ``waits``: it may still answer, so that a tick waits for it as long as it may."""
+
+    name: str
+    mode: Mode | None = None
+    hole: bool = False
+    url: str | None = None
+    waits: bool = False
+
+
+HEALTHY = Backend(name="healthy", mode=Mode.OK)
+FAILING = (
+    Backend(name="refusing"),
+    Backend(name="name that does not resolve", url="http://telemetry.invalid"),
+    Backend(name="unreachable", hole=True, waits=True),
+    Backend(name="silent", mode=Mode.SILENT, waits=True),
+    Backend(name="slow: 3 s", mode=Mode.SLOW, waits=True),
+    Backend(name="400", mode=Mode.BAD_REQUEST),
+    Backend(name="401", mode=Mode.UNAUTHORIZED),
+    Backend(name="403", mode=Mode.FORBIDDEN),
+    Backend(name="429", mode=Mode.THROTTLED),
+    Backend(name="500", mode=Mode.ERROR),
+    Backend(name="503", mode=Mode.UNAVAILABLE),
+    Backend(name="206: one row refused", mode=Mode.PARTIAL),
+    Backend(name="no answer that is one", mode=Mode.GARBAGE),
+)
+
+
+@contextmanager
+def running(backend: Backend) -> Iterator[str]:
+    """Run a backend, and answer its URL."""
+    if backend.hole:
+        with BlackHole() as hole:
+            yield hole.url
+    elif backend.mode:
+        with Ingestion(mode=backend.mode) as ingestion:
+            yield ingestion.url
+    else:
+        yield backend.url or refusing_url()
+
+
+async def added(reports: Sequence[TickReport], url: str) -> list[float]:
+    """Answer the seconds that telling each report added, at the flush bound that is the default."""
+    bound = telemetry.TelemetrySettings().flush_seconds
+    settings = replace(capture.SETTINGS, connection_string=connection_string(url), flush_seconds=bound)
+    made = telemetry.build(settings)
+    took = []
+    for number, report in enumerate(reports):
+        begun = time.perf_counter()
+        made.emit(report, capture.parent(number))
+        await made.flush()
+        took.append(time.perf_counter() - begun)
+    made.close()
+    return took
+
+
+def main() -> None:
+    """Print what telling a tick adds to it, for each backend: the median and the worst of the ticks."""
+    logging.disable()
+    healthy, failing = asyncio.run(tapes.play((tapes.Scene(), tapes.Scene(primary=tapes.BUSY))))
+    print("| backend | added to a tick, ms: median, worst |\n| --- | --- |")
+    for backend in (HEALTHY, *FAILING):
+        with running(backend) as url:
+            took = asyncio.run(added([healthy, failing] * (TICKS // 2), url))
+        print(
+            f"| {backend.name} | {statistics.median(took) * 1000:,.0f}, {max(took) * 1000:,.0f} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
