@@ -8,7 +8,7 @@ AZURITE := probe/lab/azurite
 FOR     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench snapshots docs check ready setup lock clean
+.PHONY: help run demo test bench volume backends golden snapshots docs check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,15 @@ check: setup ## The gates beside the tests: format, lint, types, layers
 
 bench: ready ## Measure what an outage costs a reader
 	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+
+volume: ready ## Measure the telemetry of one target, and its monthly cost
+	@$(BIN)/python -m probe.lab.volume
+
+backends: ready ## Measure what a failing telemetry backend adds to a tick
+	@$(BIN)/python -m probe.lab.backends
+
+golden: ready ## Capture anew what the real exporter sends, into tests/telemetry/golden
+	@$(BIN)/python -m probe.lab.capture
 
 snapshots: setup ## Make the Bicep snapshots anew (bicep, az bicep, or the command in BICEP)
 	@$(BIN)/python -m tests.infra.bicep

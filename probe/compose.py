@@ -4,6 +4,7 @@ Rules kept here: it alone knows every part; what lives across ticks (tokens, tel
 records) lives in the ``App``, what belongs to one tick does not outlive it. Heavy imports happen on build.
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -45,6 +46,7 @@ class App:
     world: World
     tokens: "Tokens"
     writer: "CanaryWriter"
+    sending: telemetry.ProcessTelemetry | None = None
     shards: Sequence[Sequence[Target]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +125,10 @@ class App:
         )
 
     async def aclose(self) -> None:
+        """Send what is buffered, and end what lives across ticks; for the process's own end."""
         await self.world.telemetry.flush()
+        if self.sending:
+            await asyncio.to_thread(self.sending.close)
         await self.tokens.aclose()
 
 
@@ -159,17 +164,18 @@ def build(environment: Mapping[str, str], *, debug: bool = False, writer: str | 
     tokens = Tokens(clock=utc_now)
     body = read_body(found.canary_file) if found.canary_file else read_body()
     canaries = CanaryWriter(body=body, writer=writer or found.vantage, tokens=tokens, clock=utc_now)
+    sending = telemetry.build(_telemetry(found, environment, debug=debug))
     world = World(
         endpoints=Endpoints(
             connections=found.connections, tokens=tokens, write=canaries.write, clock=utc_now
         ),
         store=_store(found.state, found.vantage, tokens),
-        telemetry=telemetry.build(_telemetry(found, environment, debug=debug)),
+        telemetry=sending,
         clock=utc_now,
         vantage=found.vantage,
         budget=found.tick_budget,
     )
-    return App(settings=found, world=world, tokens=tokens, writer=canaries)
+    return App(settings=found, world=world, tokens=tokens, writer=canaries, sending=sending)
 
 
 def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:

@@ -4,10 +4,10 @@ Rules kept here: nothing is made up here; the volatile (ids, clocks, versions, t
 where it is asked for, by ``settled``, and always by the same words.
 """
 
+import argparse
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -176,8 +176,10 @@ def _json(value: object) -> str:
 
 
 def main() -> None:
-    """Write the golden files into the folder that is given."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tests/telemetry/golden")
+    """Capture what the real exporter sends for each scene, and write it into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m probe.lab.capture", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("tests/telemetry/golden"))
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, envelopes in asyncio.run(golden()).items():
         path = folder / f"{name}.json"
