@@ -82,12 +82,18 @@ async def main() -> int:
         for fault in FAULTS:
             row = await outage(pair, *fault)
             lost += row.served[None]
-            from_p, from_s = row.served[Location.PRIMARY], row.served[Location.SECONDARY]
-            print(
-                f"| {row.fault} | {READS} | {from_p} | {from_s} | {row.served[None]} | {row.first:.2f} s | {row.worst:.2f} s | {row.median * 1000:.1f} ms | "
-                f"{'yes' if row.closed else 'no'} |",
-                flush=True,
+            cells = (
+                row.fault,
+                READS,
+                row.served[Location.PRIMARY],
+                row.served[Location.SECONDARY],
+                row.served[None],
+                f"{row.first:.2f} s",
+                f"{row.worst:.2f} s",
+                f"{row.median * 1000:.1f} ms",
+                "yes" if row.closed else "no",
             )
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
     print("| ancestor, 503 | 21 | 0 | 20 | 1 in 21 | 11.3 s, failed | 12.9 s | | |")
     return 1 if lost else 0
 

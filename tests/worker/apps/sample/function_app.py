@@ -66,7 +66,7 @@ async def meet(count: int, name: str) -> None:
     """Go on only when as many invocations as that are here at once, and log once more."""
     here = Path(os.environ["SEEN"])
     (here / f"{name}.here").touch()
-    while len(list(here.glob("*.here"))) < count:  # noqa: ASYNC110, ASYNC240  # others may run in other processes
+    while len(list(here.glob("*.here"))) < count:  # noqa: ASYNC240  # others may run in other processes
         await asyncio.sleep(0.01)
     logger.info("%s met", name)
 
