@@ -329,7 +329,7 @@ module alerts 'modules/alerts.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     actionGroupId: monitoring.outputs.actionGroupId
     accountIds: map(
-      filter(targets, target => split(target.id, '/')[2] == subscription().subscriptionId),
+      filter(targets, target => toLower(split(target.id, '/')[2]) == toLower(subscription().subscriptionId)),
       target => target.id
     )
     expectedPairs: expectedPairs

@@ -1,8 +1,9 @@
 # ruff: noqa: INP001 - a script that azd runs, not a package
-"""What azd does not do when it deploys: wait for new grants to spread, and publish to further vantages.
+"""What azd does not do: wait for new grants to spread, publish to further vantages, spare what is not ours.
 
     python infra/hooks/publish.py wait      before the deployment
     python infra/hooks/publish.py others    after it
+    python infra/hooks/publish.py down      before azd down
 
 Rules kept here: every wait and every retry is bounded and says what it is waiting for; each app gets the same
 package; a failure names the app, says what to do and ends with exit code 1. azd puts the deployment's outputs
@@ -11,6 +12,7 @@ into the environment. Needs the Azure CLI, signed in, and nothing else.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,8 @@ TRIES = 5
 PAUSE = 30
 # What the deployment says while a grant or a new site has not spread yet.
 PASSING = ("403", "InaccessibleStorage", "AuthorizationPermissionMismatch", "404", "502", "503")
+
+PARAMETERS = Path(__file__).parents[1] / "main.parameters.json"
 
 Sleep = Callable[[float], object]
 
@@ -116,8 +120,37 @@ def published(app: str, group: str, package: Path, sleep: Sleep) -> bool:
     return False
 
 
+def accounts_of_others() -> list[str]:
+    """Answer the ids of the watched accounts that the deployment did not make.
+
+    The deployment's outputs name all accounts, but only once it has worked: so the wishes are asked too.
+    """
+    group = re.escape(os.environ.get("AZURE_RESOURCE_GROUP", ""))
+    made = re.compile(
+        rf"/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/stprobed", re.IGNORECASE
+    )
+    wished = re.findall(r'"(/subscriptions/[^"]+/storageAccounts/[^"]+)"', PARAMETERS.read_text())
+    named = [*listed("PROBE_MONITORED_ACCOUNTS"), *wished, os.environ.get("PROBE_MONITORED_ACCOUNT_ID", "")]
+    return sorted({each for each in named if each and not made.search(each)})
+
+
+def down() -> None:
+    """Refuse azd down where it may delete the resource group of an account that somebody else made.
+
+    azd deletes whole groups, every one that the deployment put something into.
+    Source: https://github.com/Azure/azure-dev/issues/2916
+    """
+    if theirs := accounts_of_others():
+        group = os.environ.get("AZURE_RESOURCE_GROUP", "rg-NAME")
+        sys.exit(
+            "azd down may delete the whole resource group of accounts that this deployment did not make:\n"
+            + "".join(f"  {each}\n" for each in theirs)
+            + f"Delete its own groups: az group delete --name {group}, and each {group}-network-REGION."
+        )
+
+
 def main(words: list[str]) -> None:
-    actions = {"wait": wait, "others": others}
+    actions = {"wait": wait, "others": others, "down": down}
     if len(words) != 1 or words[0] not in actions:
         sys.exit(__doc__)
     actions[words[0]]()

@@ -185,7 +185,7 @@ var rules = [
     severity: 1
     title: 'The error budget burns fast'
     summary: 'At this speed two days spend the budget of a month (objective ${sloPercent} %).'
-    query: replace(sloBurn, 'let short_window = 10m;', 'let short_window = ${windows.recent};')
+    query: replace(sloBurn, 'ago(10m)', 'ago(${windows.recent})')
     window: 'PT1H'
     measure: 'Burn'
     threshold: 14
@@ -197,7 +197,7 @@ var rules = [
     title: 'The error budget burns slowly'
     summary: 'At this speed twenty days spend the budget of a month (objective ${sloPercent} %).'
     query: replace(
-      replace(sloBurn, 'let short_window = 10m;', 'let short_window = 6h;'),
+      replace(replace(sloBurn, 'ago(1h)', 'ago(2d)'), 'ago(10m)', 'ago(6h)'),
       'let burn = 14.4;',
       'let burn = 1.5;'
     )

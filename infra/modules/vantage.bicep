@@ -121,8 +121,8 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
         maximumInstanceCount: maximumInstances
       }
     }
+    // The plan refuses whatever else App Service knows here, and with it the whole deployment; it has no FTP to turn off.
     siteConfig: {
-      ftpsState: 'Disabled'
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'

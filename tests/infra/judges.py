@@ -70,6 +70,11 @@ SECRETIVE = re.compile(
 )
 SECRET_NAME = re.compile(r"key|secret|password|token|connection_?string|sas\b", re.IGNORECASE)
 
+# All of siteConfig that is known to pass on the plan: it refuses a deployment that names ftpsState,
+# linuxFxVersion, use32BitWorkerProcess and others, with error 51021, in more and more regions.
+# https://github.com/Azure/terraform-azurerm-avm-res-web-site/issues/360
+SITE_CONFIG = {"appSettings", "http20Enabled", "minTlsVersion", "scmMinTlsVersion"}
+
 # What the rules' service takes: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
 FREQUENCIES = {
     "PT1M",
@@ -181,7 +186,7 @@ def site_hardening(site, resources, *, closed):
     held, config = site["properties"], site["properties"]["siteConfig"]
     wanted = {
         "httpsOnly": held["httpsOnly"] is True,
-        "ftpsState": config["ftpsState"] == "Disabled",
+        "a configuration that the plan refuses": config.keys() <= SITE_CONFIG,
         "TLS": config["minTlsVersion"] == config["scmMinTlsVersion"] == "1.2",
         "identity": site["identity"]["type"] == "UserAssigned"
         and len(site["identity"]["userAssignedIdentities"]) == 1,
@@ -295,6 +300,7 @@ def rules(resources):
             problems.append(f"{each['name']}: looks back too far")
         if held["autoMitigate"] and "muteActionsDuration" in held:
             problems.append(f"{each['name']}: mutes and mitigates")
+        problems += [f"{each['name']}: {problem}" for problem in looking_back(held)]
         problems += [f"{each['name']}: {problem}" for problem in told(held, each["name"], headings)]
     for each in of_type(resources, "Microsoft.Insights/metricAlerts"):
         problems += [
@@ -302,6 +308,26 @@ def rules(resources):
             for problem in told(each["properties"], "platform-availability", headings)
         ]
     return problems
+
+
+def looking_back(held):
+    """Tell a query whose own times the service would not take, or that sees another window than its rule.
+
+    A rule's query may ask ago() of literals only, and with one the rows in sight may be those of two days.
+    Source: https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
+    """
+    (criterion,) = held["criteria"]["allOf"]
+    code = re.sub(r"^\s*//.*$", "", criterion["query"], flags=re.MULTILINE)
+    asked = re.findall(r"\bago\(([^)]*)\)", code)
+    literal = [re.fullmatch(r"(\d+)([mhd])", each) for each in asked]
+    if not all(literal):
+        yield "ago() of something other than a literal"
+    elif literal:
+        spans = [timedelta(minutes=int(each[1]) * {"m": 1, "h": 60, "d": 1440}[each[2]]) for each in literal]
+        if max(spans) != alerts.duration(held["windowSize"]):
+            yield "its query looks back otherwise than the rule"
+    if re.search(r"\bnow\(\)", code):
+        yield "now(), where ago() of a literal would do"
 
 
 def told(held, entry, headings):

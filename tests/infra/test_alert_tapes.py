@@ -1,5 +1,7 @@
 """For each tape, exactly the alerts that fire: the rules as deployed, on what the real exporter sends."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.infra.alerts import rules
@@ -12,6 +14,7 @@ from tests.infra.tapes import (
     CUT_OFF,
     MINUTE,
     MISSING,
+    NOW,
     OK,
     PRIMARY_DOWN,
     REFUSED_US,
@@ -169,6 +172,16 @@ def test_every_alert_fires_on_some_tape_and_is_quiet_on_another():
 
     assert alerts == {alert for _, fires in TAPES.values() for alert in fires}
     assert all(any(alert not in fires for _, fires in TAPES.values()) for alert in alerts)
+
+
+def test_a_burn_is_measured_over_its_own_window_whatever_the_service_puts_in_sight():
+    """With ago() in a query a rule may see two days: calm before the hour must not thin out its failures."""
+    workspace = Workspace(rows_of([Seen(segments=[*calm(2160), OUTAGE])]))
+    workspace.look_back(NOW - timedelta(days=2))
+
+    (burning,) = workspace.run(rules("default")["slo-burn-fast"].query, NOW)
+
+    assert burning["Ticks"] <= 60
 
 
 def test_a_slower_schedule_alerts_on_the_same_outage():

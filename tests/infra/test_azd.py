@@ -51,10 +51,16 @@ def test_the_service_finds_its_app_by_tag_and_by_the_name_that_is_put_out(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_output_that_the_hooks_read_is_put_out(name):
     read = set(re.findall(r'(?:listed|environ\.get)\("(\w+)"', PUBLISH.read_text())) - {
-        "AZURE_SUBSCRIPTION_ID"
+        "AZURE_SUBSCRIPTION_ID",
+        "PROBE_MONITORED_ACCOUNT_ID",
     }
 
-    assert read == {"AZURE_RESOURCE_GROUP", "PROBE_FUNCTION_APPS", "PROBE_HOST_ACCOUNTS"}
+    assert read == {
+        "AZURE_RESOURCE_GROUP",
+        "PROBE_FUNCTION_APPS",
+        "PROBE_HOST_ACCOUNTS",
+        "PROBE_MONITORED_ACCOUNTS",
+    }
     assert read <= document(name)["outputs"].keys()
 
 
@@ -75,9 +81,16 @@ def test_what_azd_fills_in_by_itself_is_taken_for_nothing_else():
     assert "AZURE_PRINCIPAL_ID" not in json.dumps(PARAMETERS)
 
 
-@pytest.mark.parametrize("hook", ["predeploy", "postdeploy"])
+HOOKS = {"predown": "down", "predeploy": "wait", "postdeploy": "others"}
+
+
+def test_there_are_no_hooks_but_these():
+    assert AZURE["hooks"].keys() == HOOKS.keys()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_runs_the_script_on_either_system(hook):
-    action = {"predeploy": "wait", "postdeploy": "others"}[hook]
+    action = HOOKS[hook]
 
     assert AZURE["hooks"][hook]["posix"]["run"] == f"python3 infra/hooks/publish.py {action}"
     assert AZURE["hooks"][hook]["windows"]["run"] == f"python infra/hooks/publish.py {action}"
@@ -231,6 +244,55 @@ def test_without_the_azure_cli_nothing_is_waited_for(monkeypatch, tmp_path):
     module().wait(sleep=pytest.fail)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_azd_down_is_refused_for_exactly_the_accounts_that_were_there_before(name, monkeypatch):
+    outputs = document(name)["outputs"]
+    made = {each["id"] for each in of_type(resources(name), "Microsoft.Storage/storageAccounts")}
+    theirs = set(outputs["PROBE_MONITORED_ACCOUNTS"]) - made
+    monkeypatch.setenv("AZURE_RESOURCE_GROUP", outputs["AZURE_RESOURCE_GROUP"])
+    monkeypatch.setenv("PROBE_MONITORED_ACCOUNTS", json.dumps(outputs["PROBE_MONITORED_ACCOUNTS"]))
+    monkeypatch.delenv("PROBE_MONITORED_ACCOUNT_ID", raising=False)
+
+    assert set(module().accounts_of_others()) == theirs
+    assert bool(theirs) == (name in {"existing-account", "fleet"})
+
+
+THEIRS = "/subscriptions/0/resourceGroups/orders/providers/Microsoft.Storage/storageAccounts/stordersprod"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        pytest.param("PROBE_MONITORED_ACCOUNTS", json.dumps([THEIRS]), id="put out by a deployment"),
+        pytest.param("PROBE_MONITORED_ACCOUNT_ID", THEIRS, id="wished for, and never put out"),
+    ],
+)
+def test_azd_down_is_refused_and_says_what_to_delete_instead(monkeypatch, variable, value):
+    for each in ("PROBE_MONITORED_ACCOUNTS", "PROBE_MONITORED_ACCOUNT_ID"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("AZURE_RESOURCE_GROUP", "rg-probe")
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SystemExit, match=r"stordersprod(?s:.)*az group delete --name rg-probe"):
+        module().down()
+
+
+def test_azd_down_is_refused_for_an_account_in_the_parameters_file(monkeypatch, tmp_path):
+    publish = module()
+    monkeypatch.setattr(publish, "PARAMETERS", tmp_path / "main.parameters.json")
+    publish.PARAMETERS.write_text(json.dumps({"existingAccountId": THEIRS}))
+
+    assert publish.accounts_of_others() == [THEIRS]
+
+
+def test_azd_down_goes_ahead_where_everything_was_made_here(monkeypatch):
+    outputs = document("default")["outputs"]
+    monkeypatch.setenv("AZURE_RESOURCE_GROUP", outputs["AZURE_RESOURCE_GROUP"].upper())
+    monkeypatch.setenv("PROBE_MONITORED_ACCOUNTS", json.dumps(outputs["PROBE_MONITORED_ACCOUNTS"]))
+
+    module().down()
+
+
 def test_an_unknown_action_is_told():
     words = [sys.executable, str(PUBLISH), "fly"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
@@ -248,6 +310,14 @@ def test_the_workflow_holds_no_secret_and_signs_in_by_oidc():
     for name in ("preview", "deploy"):
         assert jobs[name]["permissions"]["id-token"] == "write"
     assert "id-token" not in jobs["check"].get("permissions", {})
+
+
+def test_the_workflow_gives_azd_an_environment_before_anything_that_has_hooks():
+    """Without one azd runs no hook. Source: https://github.com/Azure/azure-dev/issues/3920."""
+    steps = [step.get("run", "") for step in yaml.safe_load(WORKFLOW.read_text())["jobs"]["deploy"]["steps"]]
+    azd = [each.split()[1] for each in steps if each.startswith("azd ") and "auth" not in each]
+
+    assert azd == ["env", "up"]
 
 
 def test_the_workflow_checks_before_it_touches_anything():

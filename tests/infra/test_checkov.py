@@ -48,6 +48,7 @@ LET_PASS = {
         "CKV_AZURE_222",
         SITE,
     ): "the heartbeat is public by design and tells nothing; the status page wants a key",
+    ("CKV_AZURE_78", SITE): "the plan has no FTP, and refuses a deployment that says so",
     ("CKV_AZURE_225", PLAN): "a second vantage is the redundancy, and not every region has zones",
 }
 OPEN_ONLY = {"CKV_AZURE_35", "CKV_AZURE_59"}
@@ -61,7 +62,7 @@ def spoiled():
     account["properties"]["minimumTlsVersion"] = "TLS1_0"
     account["properties"]["supportsHttpsTrafficOnly"] = False
     site["properties"]["httpsOnly"] = False
-    site["properties"]["siteConfig"]["ftpsState"] = "AllAllowed"
+    site["properties"]["siteConfig"]["minTlsVersion"] = "1.0"
     return all_of_it
 
 
@@ -129,7 +130,7 @@ def test_seeded_faults_are_told():
     found, _ = failed()
     new = {check for check, _ in found["spoiled"] - found["default"]}
 
-    assert {"CKV_AZURE_44", "CKV_AZURE_3", "CKV_AZURE_14", "CKV_AZURE_78"} <= new
+    assert {"CKV_AZURE_44", "CKV_AZURE_3", "CKV_AZURE_14", "CKV_AZURE_15"} <= new
 
 
 def test_no_file_of_the_infrastructure_holds_a_secret(tmp_path):

@@ -158,13 +158,11 @@ TOLD = {
         "slo-burn-fast": {
             "slo_percent": "99.9",
             "burn": "14.4",
-            "short_window": "15m",
             "minimum_failures": "3",
         },
         "slo-burn-slow": {
             "slo_percent": "99.9",
             "burn": "1.5",
-            "short_window": "6h",
             "minimum_failures": "3",
         },
         "probe-silent": {
@@ -185,13 +183,11 @@ TOLD = {
         "slo-burn-fast": {
             "slo_percent": "99.95",
             "burn": "14.4",
-            "short_window": "45m",
             "minimum_failures": "2",
         },
         "slo-burn-slow": {
             "slo_percent": "99.95",
             "burn": "1.5",
-            "short_window": "6h",
             "minimum_failures": "2",
         },
         "probe-silent": {
@@ -202,6 +198,22 @@ TOLD = {
         },
     },
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "expected"),
+    [
+        ("default", "slo-burn-fast", ["1h", "15m"]),
+        ("default", "slo-burn-slow", ["2d", "6h"]),
+        ("fleet", "slo-burn-fast", ["1h", "45m"]),
+        ("fleet", "slo-burn-slow", ["2d", "6h"]),
+    ],
+)
+def test_each_burn_looks_back_over_its_own_windows(name, rule, expected):
+    (found,) = [each for each in judges.of_type(resources(name), RULE) if each["name"] == rule]
+    query = found["properties"]["criteria"]["allOf"][0]["query"]
+
+    assert re.findall(r"ago\((\w+)\)", query) == expected
 
 
 @pytest.mark.parametrize("name", TOLD)
@@ -314,12 +326,23 @@ def moved_up(resource):
     resource["id"] = re.sub(r"/blobServices/default/containers/[\w-]+", "", resource["id"])
 
 
+def asking(what):
+    """Answer a change that lets a rule's query ask for one thing more."""
+
+    def change(rule):
+        (criterion,) = rule["properties"]["criteria"]["allOf"]
+        criterion["query"] += f"| where {what}\n"
+
+    return change
+
+
 ROLES = "/subscriptions/0/providers/Microsoft.Authorization/roleDefinitions/"
 CONTRIBUTOR = ROLES + "b24988ac-6180-42a0-ab88-20f7382dd24c"
 KEY_OPERATOR = ROLES + "81a9662b-bebf-436f-a333-f67b29880f12"
 ACCOUNT_CONTRIBUTOR = ROLES + "17d1049b-9a84-46fb-8f53-869881c3d3ab"
 STRANGER = "33333333-3333-3333-3333-333333333333"
 CANARY_WRITER = 4
+BURN = "slo-burn-fast"
 PROPERTIES = "properties"
 
 FAULTS = {
@@ -355,7 +378,12 @@ FAULTS = {
         put("sku", "name", value="Standard_GZRS"),
         "stprobed",
     ),
-    "FTP on": ("hardening", SITE, put(PROPERTIES, "siteConfig", "ftpsState", value="AllAllowed"), 0),
+    "a configuration that the plan refuses": (
+        "hardening",
+        SITE,
+        put(PROPERTIES, "siteConfig", "ftpsState", value="Disabled"),
+        0,
+    ),
     "publishing with a password": (
         "hardening",
         "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
@@ -395,6 +423,8 @@ FAULTS = {
     "nobody told": ("rules", RULE, put(PROPERTIES, "actions", value={}), 0),
     "a window that does not exist": ("rules", RULE, put(PROPERTIES, "windowSize", value="PT7M"), 0),
     "a rule that looks away": ("rules", RULE, put(PROPERTIES, "evaluationFrequency", value="PT6H"), 0),
+    "a query with ago() of a name": ("rules", RULE, asking("TimeGenerated > ago(short_window)"), BURN),
+    "a query that looks back further than its rule": ("rules", RULE, asking("TimeGenerated > ago(2h)"), BURN),
     "a rule that is off": ("rules", RULE, put(PROPERTIES, "enabled", value=False), 0),
 }
 
