@@ -320,6 +320,27 @@ def test_the_workflow_gives_azd_an_environment_before_anything_that_has_hooks():
     assert azd == ["env", "up"]
 
 
+def test_the_preview_is_told_what_the_deployment_is_told():
+    """All but the webhook: what would change must not be that somebody's own account is forgotten."""
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    mapped = {
+        re.match(r"\$\{(\w+)", str(each["value"]))[1]: name
+        for name, each in PARAMETERS.items()
+        if str(each["value"]).startswith("${")
+    }
+    told = {mapped[name] for name in jobs["deploy"]["env"] if name in mapped} - {"alertWebhookUri"}
+    (preview,) = [each["run"] for each in jobs["preview"]["steps"] if "what-if" in each.get("run", "")]
+
+    assert set(re.findall(r"(\w+)=\"\$", preview)) == told
+
+
+def test_a_pull_request_does_not_push_a_deployment_out_of_the_queue():
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+
+    assert "concurrency" not in workflow
+    assert [name for name, job in workflow["jobs"].items() if "concurrency" in job] == ["deploy"]
+
+
 def test_the_workflow_checks_before_it_touches_anything():
     jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
 
