@@ -37,6 +37,8 @@ FAILING = (
     Backend(name="unreachable", hole=True, waits=True),
     Backend(name="silent", mode=Mode.SILENT, waits=True),
     Backend(name="slow: 3 s", mode=Mode.SLOW, waits=True),
+    Backend(name="closing without an answer", mode=Mode.ABRUPT),
+    Backend(name="308: a redirect elsewhere", mode=Mode.MOVED),
     Backend(name="400", mode=Mode.BAD_REQUEST),
     Backend(name="401", mode=Mode.UNAUTHORIZED),
     Backend(name="403", mode=Mode.FORBIDDEN),

@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -34,6 +35,10 @@ class Mode(StrEnum):
     THROTTLED = "429"
     ERROR = "500"
     UNAVAILABLE = "503"
+    MOVED = "308"
+    """Points to a host that nobody has."""
+    ABRUPT = "abrupt"
+    """Takes the request and closes the connection."""
     PARTIAL = "206"
     """Takes all but the first item."""
     GARBAGE = "garbage"
@@ -97,14 +102,35 @@ class Ingestion:
     def __exit__(self, *_: object) -> None:
         self.leaving.set()
         self._server.shutdown()
+        self._server.hang_up()
         self._server.server_close()
         self._thread.join()
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    daemon_threads = False
+    block_on_close = True
     ingestion: Ingestion
+
+    def __init__(self, address: tuple[str, int], handler: "type[_Handler]") -> None:
+        super().__init__(address, handler)
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
+        """Remember a connection while it is served."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - the base's
+        """Forget a connection that ends."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open, so that who serves them ends as well."""
+        for each in tuple(self._open):
+            with suppress(OSError):  # it has just ended by itself
+                each.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of clients that left: leaving is what the silent and the slow mode are tested for."""
@@ -131,6 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             case Mode.SILENT:
                 ingestion.leaving.wait()
                 self.close_connection = True
+            case Mode.ABRUPT:
+                self.close_connection = True
             case Mode.SLOW:
                 ingestion.leaving.wait(ingestion.delay)
                 self._say(HTTPStatus.OK, _track(items, []))
@@ -148,6 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(self, status: HTTPStatus, answer: bytes) -> None:
         body = answer if self.path == TRACK else b""  # an empty body is a good answer in OTLP
         self.send_response(status)
+        if status is HTTPStatus.PERMANENT_REDIRECT:
+            self.send_header("Location", f"http://elsewhere.invalid{self.path}")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
