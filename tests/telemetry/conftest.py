@@ -28,6 +28,15 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_sender_is_left() -> Iterator[None]:
+    """Let no sender outlive its tests: it would draw from the random numbers of others."""
+    yield
+    for each in sending_threads():
+        each.join(5)
+    assert sending_threads() == []
+
+
 @pytest.fixture
 def ingestion() -> Iterator[Ingestion]:
     with Ingestion() as running:

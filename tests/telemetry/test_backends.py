@@ -56,10 +56,25 @@ async def test_a_failing_backend_costs_a_tick_no_more_than_the_flush_bound(
     assert len(said) <= 1
 
 
-@pytest.mark.parametrize("case", [each for each in FAILING if not each.waits], ids=lambda case: case.name)
-async def test_a_loss_is_told_once_with_its_reason_and_counted(case, monkeypatch, caplog):
+ANSWERS = [each for each in FAILING if not each.waits]
+OTLP_TAKES = (Mode.PARTIAL, Mode.GARBAGE)
+"""Any 2xx is a good answer in OTLP."""
+
+
+@pytest.mark.parametrize(
+    ("backend", "case"),
+    [
+        *(pytest.param("azure_monitor", each, id=f"azure_monitor-{each.name}") for each in ANSWERS),
+        *(
+            pytest.param("otlp", each, id=f"otlp-{each.name}")
+            for each in ANSWERS
+            if each.mode not in OTLP_TAKES
+        ),
+    ],
+)
+async def test_a_loss_is_told_once_with_its_reason_and_counted(backend, case, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    with running(case) as url, sending("azure_monitor", url, monkeypatch) as made:
+    with running(case) as url, sending(backend, url, monkeypatch) as made:
         for report in reports("healthy") * 3:
             made.emit(report, None)
             await made.flush()
@@ -68,8 +83,44 @@ async def test_a_loss_is_told_once_with_its_reason_and_counted(case, monkeypatch
 
     assert lost > 60
     assert len(said) == 1
-    assert said[0].startswith("Telemetry is being lost: azure_monitor did not take")
+    assert said[0].startswith(f"Telemetry is being lost: {backend} did not take")
     assert "gave no reason" not in said[0]
+
+
+@pytest.mark.parametrize("backend", ["azure_monitor", "otlp"])
+@pytest.mark.parametrize("mode", [Mode.ABRUPT, Mode.UNAVAILABLE, Mode.THROTTLED])
+async def test_no_request_is_sent_twice_since_its_rows_might_be_doubled(backend, mode, monkeypatch):
+    with Ingestion(mode=mode) as ingestion, sending(backend, ingestion.url, monkeypatch) as made:
+        await told(made, 1)
+
+        assert len(ingestion.requests) == 2, "one of records, one of metrics"
+
+
+@pytest.mark.parametrize("case", ANSWERS, ids=lambda case: case.name)
+async def test_a_collector_that_answers_at_once_holds_up_no_tick(case, monkeypatch):
+    with running(case) as url, sending("otlp", url, monkeypatch) as made:
+        await told(made, 1)
+        begun = time.monotonic()
+        await told(made, 1)
+
+        assert time.monotonic() - begun < BOUND * 0.9
+
+
+async def test_a_redirect_names_where_it_points_to(monkeypatch, caplog):
+    with Ingestion(mode=Mode.MOVED) as moved, sending("otlp", moved.url, monkeypatch) as made:
+        await told(made, 1)
+
+    assert "it answered 308, and points to http://elsewhere.invalid." in caplog.text
+
+
+async def test_what_comes_after_the_end_is_lost_at_once_and_holds_up_nobody(ingestion, monkeypatch):
+    with sending("azure_monitor", ingestion.url, monkeypatch) as made:
+        made.close()
+        begun = time.monotonic()
+        await told(made, 1)
+
+        assert time.monotonic() - begun < BOUND * 0.9
+        assert made.lost > 0
 
 
 async def test_a_slow_backend_gets_everything_behind_the_ticks(monkeypatch):

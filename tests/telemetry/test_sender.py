@@ -226,6 +226,43 @@ def test_a_flush_whose_loop_is_gone_harms_nobody(sender, backend):
     assert backend.taken == [(1, 0)]
 
 
+async def test_a_tick_that_cannot_even_be_counted_is_dropped_without_raising(backend):
+    def count(_: int) -> int:
+        raise KeyError("a bug")
+
+    packing = Packing[int, tuple[int, int]](pack=lambda tick, lost: (tick, lost), rows=count)
+    sender = Sender("lab", packing, (Part(rows=lambda _: 10, send=backend.send),))
+    for tick in range(KEPT + 2):
+        sender.put(tick)
+
+    assert list(sender._waiting) == list(range(2, KEPT + 2))
+
+
+async def test_stop_ends_the_thread_after_the_batch_that_it_is_at_and_counts_the_rest(sender, backend):
+    backend.gate.clear()
+    for tick in range(4):
+        sender.put(tick)
+    sender.start()
+    until(lambda: len(sender._waiting) == 3)
+    sender.stop()
+    backend.gate.set()
+    until(lambda: not sender._thread.is_alive())
+
+    assert backend.taken == [(0, 0)]
+    assert sender.losses.total == 30
+
+
+async def test_the_thread_closes_the_connections_when_it_ends(backend):
+    released = threading.Event()
+    packing = Packing[int, tuple[int, int]](pack=lambda tick, lost: (tick, lost), rows=lambda _: 10)
+    sender = Sender("lab", packing, (Part(rows=lambda _: 10, send=backend.send),), released.set)
+    sender.put(1)
+    await sender.flush()
+    sender.stop()
+
+    assert released.wait(SOON)
+
+
 async def test_stop_ends_the_thread(sender):
     sender.put(1)
     await sender.flush()

@@ -100,7 +100,7 @@ def sender(settings: TelemetrySettings, found: Exporters) -> Sender[Finished, Ba
     def count(finished: Finished) -> int:
         return rows(signals(finished.report, settings.traces))
 
-    return Sender(found.backend, Packing(pack=pack, rows=count, end=lines.leave), parts(found))
+    return Sender(found.backend, Packing(pack=pack, rows=count, end=lines.leave), parts(found), found.close)
 
 
 def _with_loss(telling: Signals, lost: int, backend: str, vantage: str) -> Signals:

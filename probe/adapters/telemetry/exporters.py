@@ -6,6 +6,7 @@ disk); an exporter never retries on its own, since it sits on the only thread of
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
@@ -50,6 +51,8 @@ class Exporters:
     metrics: "MetricExporter"
     spans: "SpanExporter"
     temporality: Temporality
+    close: Callable[[], None]
+    """Closes the connections."""
 
 
 def exporters(settings: TelemetrySettings) -> tuple[Exporters, ...]:
@@ -66,10 +69,11 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
     from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - only when it is used
     from azure.monitor.opentelemetry import exporter as azure  # noqa: PLC0415 - 0.3 s, and after the switches
 
+    transport = RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=PATIENCE)
     common = {
         "connection_string": settings.connection_string,
         "credential": _credential(settings),
-        "transport": RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=PATIENCE),
+        "transport": transport,
         "raw_response_hook": _note,
         "disable_offline_storage": True,
         "retry_total": 0,
@@ -82,6 +86,7 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
             metrics=azure.AzureMonitorMetricExporter(**common),
             spans=azure.AzureMonitorTraceExporter(**common),
             temporality=DELTA,
+            close=transport.close,
         )
     except ValueError as exc:
         raise ConfigurationError((f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {exc}",)) from None
@@ -111,11 +116,19 @@ def _otlp() -> Exporters:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
+    from probe.adapters.telemetry.once import Once  # noqa: PLC0415
+
     chosen = None if os.environ.get(_TEMPORALITY) else dict(DELTA)
-    metrics = OTLPMetricExporter(preferred_temporality=chosen)
+    session = Once()
+    metrics = OTLPMetricExporter(preferred_temporality=chosen, session=session)
     wanted = metrics._preferred_temporality or DELTA  # noqa: SLF001 - what the SDK's own readers ask it
     return Exporters(
-        backend=OTLP, logs=OTLPLogExporter(), metrics=metrics, spans=OTLPSpanExporter(), temporality=wanted
+        backend=OTLP,
+        logs=OTLPLogExporter(session=session),
+        metrics=metrics,
+        spans=OTLPSpanExporter(session=session),
+        temporality=wanted,
+        close=session.close,
     )
 
 

@@ -93,11 +93,19 @@ class Losses:
 class Sender[T, B]:
     """Packs and sends ticks to one backend, in order, on its own thread, started when first needed."""
 
-    def __init__(self, backend: str, packing: Packing[T, B], parts: Sequence[Part[B]]) -> None:
+    def __init__(
+        self,
+        backend: str,
+        packing: Packing[T, B],
+        parts: Sequence[Part[B]],
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``release`` closes the connections; called on the thread, when that ends."""
         self.backend = backend
         self.losses = Losses(backend)
         self._packing = packing
         self._parts = parts
+        self._release = release
         self._waiting: deque[T] = deque()
         self._waiters: deque[Callable[[], None]] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -111,11 +119,21 @@ class Sender[T, B]:
 
     def put(self, tick: T) -> None:
         """Take a tick; quick."""
+        if self._stopped:
+            self._drop(tick, "it came after the end")
+            return
         while len(self._waiting) >= KEPT:
             with contextlib.suppress(IndexError):  # the thread took it meanwhile
-                rows = self._packing.rows(self._waiting.popleft())
-                self.losses.lose(rows, "it is too slow, and newer rows went before")
+                self._drop(self._waiting.popleft(), "it is too slow, and newer rows went before")
         self._waiting.append(tick)
+
+    def _drop(self, tick: T, why: str) -> None:
+        """Count a tick's rows as lost; of one that cannot even be counted, that it was there."""
+        try:
+            rows = self._packing.rows(tick)
+        except Exception:  # noqa: BLE001 - a bug in telling must not fail what is told
+            rows = 0
+        self.losses.lose(rows, why)
 
     async def flush(self) -> None:
         """Send what waits; returns when all of it was tried. Cancel it to wait no longer."""
@@ -155,13 +173,20 @@ class Sender[T, B]:
         return self.idle
 
     def stop(self) -> None:
-        """End the thread after the batch that it is at."""
+        """End the thread after the batch that it is at; what still waits is lost."""
         self._packing.end()
         self.losses.close()
         self._stopped = True
+        with contextlib.suppress(IndexError):
+            while True:
+                self._drop(self._waiting.popleft(), "the process ends")
         self._wake.put(None)
 
     def _run(self) -> None:
+        self._work()
+        self._release()
+
+    def _work(self) -> None:
         while True:
             self._wake.get()
             if self._stopped:
