@@ -1,6 +1,6 @@
 """The Bicep command of this machine: ``bicep``, ``az bicep``, or what the variable ``BICEP`` names.
 
-``python -m tests.infra.bicep`` writes the snapshots anew, with whichever it finds first.
+``python -m tests.infra.bicep`` writes the workbook and the snapshots anew, with whichever it finds first.
 """
 
 import os
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.infra import workbook
 from tests.infra.snapshots import FOLDER, NAMES, ROOT
 
 MAIN = ROOT / "infra" / "main.bicep"
@@ -64,6 +65,8 @@ def _run(words, folder):
 def main():
     if command() is None:
         sys.exit(NONE)
+    # The template reads the workbook, which follows from the queries: the snapshots come after it.
+    workbook.FILE.write_text(workbook.text())
     for name in NAMES:
         done = snapshot(FOLDER / f"{name}.bicepparam", "overwrite")
         if done.returncode:

@@ -298,8 +298,10 @@ def rules(resources):
             problems.append(f"{each['name']}: looks away between two evaluations")
         if alerts.duration(held["windowSize"]) > timedelta(days=2):
             problems.append(f"{each['name']}: looks back too far")
-        if held["autoMitigate"] and "muteActionsDuration" in held:
+        if "muteActionsDuration" in held:
             problems.append(f"{each['name']}: mutes and mitigates")
+        if not held["autoMitigate"] or alerts.duration(held["evaluationFrequency"]) > timedelta(hours=12):
+            problems.append(f"{each['name']}: never resolves")
         problems += [f"{each['name']}: {problem}" for problem in looking_back(held)]
         problems += [f"{each['name']}: {problem}" for problem in told(held, each["name"], headings)]
     for each in of_type(resources, "Microsoft.Insights/metricAlerts"):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.infra import judges
+from tests.infra import judges, wiring
 from tests.infra.snapshots import NAMES, ROOT, document, resources, settings
 
 JUDGES = {
@@ -18,8 +18,12 @@ JUDGES = {
         judges.regions,
         judges.app_settings,
         judges.rules,
+        wiring.platform,
+        wiring.networks,
+        wiring.apps,
     )
 }
+PROPERTIES, METRIC = "properties", "Microsoft.Insights/metricAlerts"
 SITE, ACCOUNT = "Microsoft.Web/sites", "Microsoft.Storage/storageAccounts"
 ASSIGNMENT, RULE = "Microsoft.Authorization/roleAssignments", "Microsoft.Insights/scheduledQueryRules"
 # https://learn.microsoft.com/azure/reliability/regions-paired: where the secondary of each region is.
@@ -229,6 +233,15 @@ def test_choices_reach_the_queries(name):
     assert told == TOLD[name]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_each_heartbeat_that_is_put_out_is_a_route_of_the_app(name):
+    urls = re.findall(r"https://\{0\}/api/(\w+)", str(document(name)["outputs"]["PROBE_HEALTH_URLS"]))
+    anonymous = re.findall(r'route\("(\w+)".*ANONYMOUS', (ROOT / "function_app.py").read_text())
+
+    assert set(urls) == set(anonymous)
+    assert len(urls) == len(judges.of_type(resources(name), SITE))
+
+
 def test_the_default_vantage_shares_the_fate_of_neither_location():
     text = re.search(r"var defaultVantage = \{(.*?)\n\}", judges.REGIONS, re.DOTALL)[1]
     vantages = dict(re.findall(r"(\w+): '(\w+)'", text))
@@ -336,6 +349,22 @@ def asking(what):
     return change
 
 
+def criterion(name, value):
+    """Answer a change of one field of an alert's only criterion."""
+    return put(PROPERTIES, "criteria", "allOf", 0, name, value=value)
+
+
+def replaced(name, before, after):
+    """Answer a change of a text wherever it stands in one of a resource's properties."""
+
+    def change(resource):
+        text = json.dumps(resource[PROPERTIES][name])
+        assert before in text
+        resource[PROPERTIES][name] = json.loads(text.replace(before, after))
+
+    return change
+
+
 ROLES = "/subscriptions/0/providers/Microsoft.Authorization/roleDefinitions/"
 CONTRIBUTOR = ROLES + "b24988ac-6180-42a0-ab88-20f7382dd24c"
 KEY_OPERATOR = ROLES + "81a9662b-bebf-436f-a333-f67b29880f12"
@@ -343,7 +372,6 @@ ACCOUNT_CONTRIBUTOR = ROLES + "17d1049b-9a84-46fb-8f53-869881c3d3ab"
 STRANGER = "33333333-3333-3333-3333-333333333333"
 CANARY_WRITER = 4
 BURN = "slo-burn-fast"
-PROPERTIES = "properties"
 
 FAULTS = {
     "a wider role": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=CONTRIBUTOR), 0),
@@ -425,8 +453,77 @@ FAULTS = {
     "a rule that looks away": ("rules", RULE, put(PROPERTIES, "evaluationFrequency", value="PT6H"), 0),
     "a query with ago() of a name": ("rules", RULE, asking("TimeGenerated > ago(short_window)"), BURN),
     "a query that looks back further than its rule": ("rules", RULE, asking("TimeGenerated > ago(2h)"), BURN),
+    "a metric that does not exist": ("platform", METRIC, criterion("metricName", "Availabilty"), 0),
+    "a dimension that does not exist": (
+        "platform",
+        METRIC,
+        criterion("dimensions", [{"name": "GeoTypes", "operator": "Include", "values": ["*"]}]),
+        0,
+    ),
+    "a category that does not exist": (
+        "platform",
+        "Microsoft.Insights/diagnosticSettings",
+        put(PROPERTIES, "metrics", 0, "category", value="Transactions"),
+        0,
+    ),
+    "an app as another vantage": (
+        "apps",
+        SITE,
+        put("identity", "userAssignedIdentities", value={"/x/id-probe-uksouth-x": {}}),
+        0,
+    ),
+    "a plan of another kind": (
+        "apps",
+        "Microsoft.Web/serverfarms",
+        put("sku", value={"name": "Y1", "tier": "Dynamic"}),
+        0,
+    ),
+    "a package where there is no container": (
+        "apps",
+        SITE,
+        replaced("functionAppConfig", "{0}packages", "{0}package"),
+        0,
+    ),
+    "a queue that nobody made": ("apps", SITE, setting("PROBE_QUEUE", "shards"), 0),
+    "a target on an account that is not there": (
+        "apps",
+        SITE,
+        replaced("siteConfig", "/storageAccounts/stprobed", "/storageAccounts/stranger"),
+        0,
+    ),
+    "a rule that never resolves": ("rules", RULE, put(PROPERTIES, "autoMitigate", value=False), 0),
     "a rule that is off": ("rules", RULE, put(PROPERTIES, "enabled", value=False), 0),
 }
+
+
+# As above, in the deployments that have such things.
+ELSEWHERE = {
+    "a subnet for another plan": (
+        "private-network",
+        "networks",
+        "Microsoft.Network/virtualNetworks",
+        replaced("subnets", wiring.DELEGATION, "Microsoft.Web/serverFarms"),
+    ),
+    "an endpoint in another service's zone": (
+        "private-network",
+        "networks",
+        "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+        replaced("privateDnsZoneConfigs", "privatelink.blob", "privatelink.queue"),
+    ),
+    "a lock that stops writes too": (
+        "fleet",
+        "platform",
+        "Microsoft.Authorization/locks",
+        put(PROPERTIES, "level", value="ReadOnly"),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ELSEWHERE)
+def test_a_judge_tells_a_seeded_fault_in_another_deployment(fault):
+    name, judge, type_, change = ELSEWHERE[fault]
+
+    assert JUDGES[judge](spoiled(type_, change, name)) != []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

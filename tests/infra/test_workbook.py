@@ -239,7 +239,7 @@ SHOWN = {
     "probe-silent": (0, {}),
     "availability": (18, {"What": "primary", "Percent": 100.0}),
     "latency": (4, {"Target": "store", "Endpoint": "primary", "Vantage": "francecentral", "Results": 30}),
-    "phases": (60, {"Phase": "primary connect"}),
+    "phases": (60, {"Phase": "primary connect", "Milliseconds": 0.9}),
     "breaker": (12, {"Breaker": "store from francecentral", "State": 0.0}),
     "transitions": (7, {"Event": "VerdictChanged", "From": "rerouted", "To": "ok"}),
     "replication": (6, {"RpoSeconds": 900}),
@@ -257,6 +257,16 @@ def test_a_tile_shows_the_outage(query):
 
     assert len(rows) == number
     assert not first or first.items() <= rows[0].items()
+
+
+@pytest.mark.parametrize("choice", workbook.parameters()["content"]["parameters"][1:])
+def test_a_choice_of_everything_is_what_the_tests_run_the_queries_with(choice):
+    """The portal puts quotes around what stands for All, as around each value chosen."""
+    written = choice["quote"] + choice["typeSettings"]["selectAllValue"] + choice["quote"]
+
+    assert f"dynamic([{written}])" in workbook.as_run("now")
+    assert choice["delimiter"] == ","
+    assert choice["value"] == [choice["defaultValue"]] == choice["typeSettings"]["additionalResourceOptions"]
 
 
 def test_every_tile_is_looked_at():
