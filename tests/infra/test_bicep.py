@@ -1,6 +1,7 @@
 """The template builds and lints without a word, and the committed snapshots are what it would make."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -92,6 +93,25 @@ def test_a_changed_template_no_longer_fits_its_snapshot(copied):
     done = bicep.snapshot(copied / "tests" / "infra" / "snapshots" / "default.bicepparam", "validate")
 
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "after"),
+    [
+        # The canaries' grants name the identities, which come with the grants on their host accounts.
+        ("canaries", "identities[i].outputs.principalId"),
+        ("apps", "canaries[j].outputs.primaryEndpoint"),
+        ("apps", "dependsOn: [hostEndpoints, targetEndpoints]"),
+        ("identities", "dependsOn: [monitoring]"),
+    ],
+)
+def test_a_site_stands_only_after_what_it_needs(module, after):
+    """Snapshots hold no order, so the template's own words are read: grants and ways first, then the site."""
+    template = (ROOT / "infra" / "main.bicep").read_text()
+
+    (block,) = re.findall(rf"^module {module} .*?^(?:\]|\}})$", template, re.MULTILINE | re.DOTALL)
+
+    assert after in block
 
 
 def test_no_parameters_file_keeps_azd_from_asking():
