@@ -13,9 +13,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, EINVAL, ENOSPC, EROFS
 from functools import cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -233,13 +234,20 @@ def _os_error(error: OSError) -> tuple[str, str]:
 def _read(path: Path) -> tuple[bytes | None, datetime]:
     """Answer a file's bytes, ``None`` where there is none, and when it changed."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             found = os.fstat(file.fileno())
+            if not S_ISREG(found.st_mode):  # a device may have no end
+                raise OSError(EINVAL, "it is no regular file")
             if found.st_size > SIZE_LIMIT:
                 raise OSError(EFBIG, TOO_BIG)
             return file.read(), datetime.fromtimestamp(found.st_mtime, UTC)
     except FileNotFoundError:
         return None, datetime.fromtimestamp(0, UTC)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would be waited for, past any bound."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _beside(path: Path, suffix: str) -> Path:

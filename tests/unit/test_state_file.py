@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -110,6 +111,20 @@ async def test_a_path_that_cannot_hold_a_file_is_told_with_what_to_do(tmp_path, 
         await store.save(0, record(), None)
 
     assert caught.value.error_type == error_type
+
+
+@pytest.mark.parametrize("kind", ["a device", "a pipe"])
+async def test_what_is_no_regular_file_is_told_at_once_and_neither_read_nor_waited_for(tmp_path, kind):
+    path = tmp_path / "state.json"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(os.devnull)
+
+    with pytest.raises(StateError, match=r"no regular file.*PROBE_STATE must name a file") as caught:
+        await asyncio.wait_for(FileStateStore(path).load(0), 1)
+
+    assert caught.value.error_type == "unreadable"
 
 
 def test_a_file_that_this_user_may_not_open_is_told_with_what_to_do(tmp_path):
