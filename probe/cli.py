@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from probe import __version__, compose, settings
 from probe.core.errors import ConfigurationError, ProbeError
@@ -228,7 +228,7 @@ def _watch(environment: Mapping[str, str], options: argparse.Namespace) -> int:
             wait=options.wait,
             cleanup=options.cleanup,
         )
-        show = watch.JsonShow() if options.json else watch.TextShow(tty=sys.stdout.isatty())
+        show = watch.JsonShow() if options.json else watch.TextShow(tty=_is_terminal(sys.stdout))
         return await watch.run(app, plan, show)
 
     # A watch keeps no state: it is its own client with its own breaker, beside the deployed probe's.
@@ -285,10 +285,15 @@ def _with_app[T](
     return asyncio.run(body())
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Answer whether a stream is one; a stream that was closed before we began is ``None``."""
+    return stream is not None and stream.isatty()
+
+
 @asynccontextmanager
 async def _progress(what: str, limit: timedelta) -> "AsyncIterator[None]":
     """Show on a terminal that something takes long, and how long it may take at most."""
-    shown = asyncio.create_task(_count_up(what, limit)) if sys.stderr.isatty() else None
+    shown = asyncio.create_task(_count_up(what, limit)) if _is_terminal(sys.stderr) else None
     try:
         yield
     finally:

@@ -402,6 +402,14 @@ def test_a_reader_that_has_gone_away_ends_the_command_quietly(tmp_path, argument
     assert (ran.returncode, ran.stderr) == (3, b"")
 
 
+@pytest.mark.parametrize("arguments", [["once"], ["watch", "--reads", "1"]], ids=["once", "watch"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_command_runs_though_a_stream_was_closed_before_it_began(simulated, monkeypatch, arguments, stream):
+    monkeypatch.setattr(sys, stream, None)
+
+    assert simulated(world(), *arguments) == 0
+
+
 def test_settings_are_told_before_anything_heavy_is_imported():
     code = (
         "import sys; from probe import cli; assert cli.main(['once']) == 2;"
