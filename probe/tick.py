@@ -76,6 +76,8 @@ class _Found:
     sync: Sync | None = None
     skipped: tuple[str, ...] = ()
     bug: Exception | None = None
+    ended_at: datetime | None = None
+    """When the last of it was measured: it is judged as of then, however long others take."""
 
     def facts(self, now: datetime) -> Facts:
         if self.reader is None:
@@ -260,6 +262,7 @@ async def _measure(world: World, targets: Sequence[Target], record: ShardRecord 
                 await _probe(world, found, remembered, ends_at)
             except Exception as bug:  # noqa: BLE001 - raised when the others were saved and told
                 _stumbled(found, bug)
+        found.ended_at = world.clock()
         return found
 
     return await asyncio.gather(*map(one, targets))
@@ -352,7 +355,7 @@ def _folded(
             continue
         old = base.targets.get(each.target.name) or records.fresh(now)
         try:
-            report, new = _reported(old, each, now, store_reachable=store_reachable)
+            report, new = _reported(old, each, each.ended_at or now, store_reachable=store_reachable)
         except Exception as bug:  # noqa: BLE001 - as above: one target's bug is its own
             _stumbled(each, bug)
             continue

@@ -105,6 +105,22 @@ def test_a_target_that_hangs_delays_no_other():
     assert report.reason == "the tick's budget ran out before these were finished: t1"
 
 
+def test_a_target_that_hangs_makes_no_others_lag_look_longer():
+    async def main():
+        probe = world(*map(target, names(2)))
+        probe.accounts["t0"].behave("ok", "stale")
+        await probe.tick()
+        await probe.until(NOON + MINUTE)
+        probe.accounts["t1"].behave("hang", "ok")
+        return await probe.tick()
+
+    report = run(main())
+
+    lag = report.targets[0].replication.lag
+    assert report.duration == timedelta(seconds=45)
+    assert MINUTE <= lag < MINUTE + timedelta(seconds=1)
+
+
 def test_a_target_without_a_single_reading_is_inconclusive_and_all_of_it_is_named_as_cut_off():
     async def main():
         probe = world()
