@@ -212,3 +212,11 @@ async def test_both_backends_at_once_get_the_same_ticks(
     logs = [ExportLogsServiceRequest.FromString(each) for each in ingestion.bodies("/v1/logs")]
     assert names.count("AvailabilityData") == 12
     assert len(logs) == 4
+
+
+def test_a_protocol_that_the_probe_does_not_speak_is_told_at_start(ingestion, monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ingestion.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    telemetry.build(replace(capture.SETTINGS, otlp=True)).close()
+
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but the probe speaks http/protobuf alone" in caplog.text

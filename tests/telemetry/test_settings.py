@@ -1,9 +1,10 @@
 """The telemetry's settings: what is wrong with them is told before anything is sent."""
 
 import pytest
+from azure.monitor.opentelemetry.exporter._connection_string_parser import ConnectionStringParser
 
 from probe.adapters import telemetry
-from probe.adapters.telemetry.settings import Identity, TelemetrySettings, identity, problems
+from probe.adapters.telemetry.settings import Identity, TelemetrySettings, connection, identity, problems
 from probe.core.errors import ConfigurationError
 from probe.lab.ingestion import KEY
 
@@ -40,6 +41,31 @@ def test_good_settings_have_no_problem(settings: TelemetrySettings):
         pytest.param({"connection_string": "InstrumentationKey=abc"}, "InstrumentationKey", id="no key"),
         pytest.param({"connection_string": GOOD.replace("https", "ftp")}, "http or https", id="no http"),
         pytest.param(
+            {"connection_string": f"InstrumentationKey={KEY};IngestionEndpoint=https://"},
+            "http or https",
+            id="no host",
+        ),
+        pytest.param(
+            {"connection_string": f"InstrumentationKey={KEY};IngestionEndpoint=https://a:99999"},
+            "http or https",
+            id="no port that there is",
+        ),
+        pytest.param(
+            {"connection_string": f"InstrumentationKey={KEY};IngestionEndpoint="},
+            "http or https",
+            id="empty endpoint",
+        ),
+        pytest.param(
+            {"connection_string": GOOD.replace("https", "HTTP"), "authentication_string": ENTRA},
+            "never sent in the clear",
+            id="Entra over HTTP",
+        ),
+        pytest.param(
+            {"connection_string": GOOD, "authentication_string": "ClientId=;Authorization=AAD"},
+            "Authorization=AAD",
+            id="empty client",
+        ),
+        pytest.param(
             {"connection_string": GOOD, "authentication_string": "ClientId=x"},
             "Authorization=AAD",
             id="authentication without AAD",
@@ -61,6 +87,23 @@ def test_a_problem_names_the_setting_and_the_remedy(settings: dict[str, object],
         "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
         "PROBE_FLUSH",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD.replace(";", "; "), id="blank after the semicolon"),
+        pytest.param(GOOD.replace("=", " = "), id="blanks around the equals sign"),
+        pytest.param(GOOD.replace("Endpoint", "ENDPOINT"), id="name in upper case"),
+        pytest.param(GOOD.replace(KEY, KEY.replace("4000", "ABCD")), id="key in upper case"),
+    ],
+)
+def test_a_connection_string_of_another_spelling_leads_to_its_own_endpoint_all_the_same(text: str):
+    settings = TelemetrySettings(connection_string=text)
+    understood = ConnectionStringParser(connection(settings))
+
+    assert problems(settings) == ()
+    assert understood.endpoint == "https://france.in.applicationinsights.azure.com/"
 
 
 def test_no_problem_prints_what_a_setting_holds():

@@ -5,6 +5,7 @@ or kept that the user did not ask for (no SDK statistics, no control plane, no r
 disk); an exporter never retries on its own, since it sits on the only thread of its backend.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from probe.adapters.telemetry import quiet
 from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points, portions
 from probe.adapters.telemetry.sender import PATIENCE, Part
-from probe.adapters.telemetry.settings import TelemetrySettings, identity
+from probe.adapters.telemetry.settings import TelemetrySettings, connection, identity
 from probe.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace.export import SpanExporter
+
+_log = logging.getLogger("probe.telemetry")
 
 AZURE_MONITOR = "azure_monitor"
 OTLP = "otlp"
@@ -39,6 +42,8 @@ SWITCHES = {
 REQUEST_ROWS = 500
 """The most rows in one request, as Microsoft's own SDKs batch; a large fleet's tick has thousands."""
 _CONNECT_TIMEOUT = 3.0
+_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+_SPOKEN = "http/protobuf"
 _TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
@@ -71,7 +76,7 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
 
     transport = RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=PATIENCE)
     common = {
-        "connection_string": settings.connection_string,
+        "connection_string": connection(settings),
         "credential": _credential(settings),
         "transport": transport,
         "raw_response_hook": _note,
@@ -118,6 +123,10 @@ def _otlp() -> Exporters:
 
     from probe.adapters.telemetry.once import Once  # noqa: PLC0415
 
+    if (protocol := os.environ.get(_PROTOCOL, _SPOKEN)) != _SPOKEN:
+        _log.warning(
+            "%s is %s, but the probe speaks %s alone: give it that port.", _PROTOCOL, protocol, _SPOKEN
+        )
     chosen = None if os.environ.get(_TEMPORALITY) else dict(DELTA)
     session = Once()
     metrics = OTLPMetricExporter(preferred_temporality=chosen, session=session)

@@ -7,6 +7,7 @@ a secret or an instrumentation key never stands in a message.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import SplitResult, urlsplit
 
 _CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 _AUTHENTICATION = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
@@ -66,6 +67,18 @@ def identity(settings: TelemetrySettings) -> Identity | None:
     return Identity(client_id=_pairs(settings.authentication_string).get("clientid"))
 
 
+def connection(settings: TelemetrySettings) -> str | None:
+    """Answer the connection string without blanks and with its key in lower case.
+
+    The exporter does not know a name with a blank beside it, and would send to the global endpoint instead.
+    """
+    if not settings.connection_string:
+        return None
+    pairs = _pairs(settings.connection_string)
+    pairs["instrumentationkey"] = pairs["instrumentationkey"].lower()
+    return ";".join(f"{name}={value}" for name, value in pairs.items())
+
+
 def problems(settings: TelemetrySettings) -> tuple[str, ...]:
     """Answer a line for each thing that is wrong, with its remedy."""
     found = [*_authentication(settings), *_connection(settings)]
@@ -80,7 +93,8 @@ def _authentication(settings: TelemetrySettings) -> list[str]:
     if not settings.authentication_string:
         return []
     pairs = _pairs(settings.authentication_string)
-    if pairs.get("authorization", "").lower() == "aad" and set(pairs) <= {"authorization", "clientid"}:
+    known = set(pairs) <= {"authorization", "clientid"}
+    if pairs.get("authorization", "").lower() == "aad" and known and pairs.get("clientid") != "":
         return []
     return [f"{_AUTHENTICATION} is not of the form 'Authorization=AAD' or 'ClientId=ID;Authorization=AAD'"]
 
@@ -92,17 +106,27 @@ def _connection(settings: TelemetrySettings) -> list[str]:
         return [f"{_CONNECTION} is not NAME=VALUE pairs with a ';' between them (none at the end): {_COPY}"]
     pairs = _pairs(settings.connection_string)
     found = []
-    if not _KEY.fullmatch(pairs.get("instrumentationkey", "")):
+    if not _KEY.fullmatch(pairs.get("instrumentationkey", "").lower()):
         found.append(f"{_CONNECTION} holds no valid InstrumentationKey: {_COPY}")
-    endpoint = pairs.get("ingestionendpoint", "https://")
-    if not endpoint.startswith(("https://", "http://")):
+    endpoint = _url(pairs.get("ingestionendpoint", "https://global"))
+    if endpoint is None:
         found.append(f"{_CONNECTION} holds an IngestionEndpoint that is no http or https URL: {_COPY}")
-    elif settings.authentication_string and endpoint.startswith("http://"):
+    elif settings.authentication_string and endpoint.scheme == "http":
         found.append(
             f"{_CONNECTION} has an http IngestionEndpoint while {_AUTHENTICATION} asks for Entra: a token is "
             f"never sent in the clear; use an https endpoint or remove {_AUTHENTICATION}"
         )
     return found
+
+
+def _url(text: str) -> SplitResult | None:
+    """Answer an http or https URL with a host and a port that can be, or ``None``."""
+    try:
+        found = urlsplit(text)
+        usable = found.scheme in ("http", "https") and found.hostname and found.port != 0
+    except ValueError:  # no port, or no address, that there can be
+        return None
+    return found if usable else None
 
 
 def _pairs(text: str) -> dict[str, str]:
