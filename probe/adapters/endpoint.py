@@ -39,6 +39,8 @@ _HEADERS = {
 }
 _METADATA = "x-ms-meta-"
 _ID_LIMIT = 64
+_REQUEST_ID = "x-ms-request-id"
+"""In every answer of Azure Storage: https://learn.microsoft.com/rest/api/storageservices/get-blob"""
 
 type Writer = Callable[[Target, Connection, int | None], Awaitable[tuple[Reading, Stamp | None]]]
 """Writes the canary to the primary, as ``ports.Probing.write`` says."""
@@ -140,6 +142,8 @@ class TargetProbing:
             floor=floor,
             stamped=self._target.write,
         )
+        if stamp is None and _REQUEST_ID not in headers:
+            error = "protocol"  # a page of a proxy or a portal, which no Content-MD5 gives away
         if error is None:
             return replace(reading, canary=stamp)
         await self._ways[location].line.renew()
@@ -220,7 +224,7 @@ def _told(asked: _Asked, exchange: Exchange, started_at: datetime) -> Reading:
         phases=exchange.phases,
         detail=detail,
         service_error=_washed(exchange.headers.get("x-ms-error-code")),
-        request_id=_washed(exchange.headers.get("x-ms-request-id")),
+        request_id=_washed(exchange.headers.get(_REQUEST_ID)),
         client_request_id=asked.request_id,
     )
 
@@ -236,7 +240,7 @@ def _error(exchange: Exchange) -> tuple[str | None, str | None]:
     error = error_of_status(exchange.status)
     if error == "protocol":
         return error, f"status {exchange.status} is no answer of Azure Storage to a plain read"
-    if error is not None and "x-ms-request-id" not in exchange.headers:
+    if error is not None and _REQUEST_ID not in exchange.headers:
         return error, "the answer has no x-ms-request-id: something in between may have given it"
     return error, None
 
@@ -256,6 +260,8 @@ def _content_detail(error: str, stamp: Stamp | None, floor: Stamp | None) -> str
             return f"sequence {stamp.sequence} came after {floor.sequence} had been shown here"
         case "unreadable":
             return "the blob carries no whole stamp: somebody else may have written it"
+        case "protocol":
+            return f"the answer has neither a stamp nor {_REQUEST_ID}: something in between may have given it"
         case "digest":
             return "the body does not have the digest that its header promises"
         case _:

@@ -172,9 +172,11 @@ CASES = {
     "stamp without a sequence": content(
         once(answer().replace(b"meta-sequence", b"meta-other")), "unreadable"
     ),
-    "sequence twice": content(once(answer(headers=("x-ms-meta-sequence: 9",))), "unreadable"),
+    "sequence twice": content(
+        once(answer(headers=("x-ms-request-id: 1", "x-ms-meta-sequence: 9"))), "unreadable"
+    ),
     "sequence twice, in another case": content(
-        once(answer(headers=("X-MS-Meta-Sequence: 7",))), "unreadable"
+        once(answer(headers=("x-ms-request-id: 1", "X-MS-Meta-Sequence: 7"))), "unreadable"
     ),
     "sequence no number": content(once(with_stamp_line("sequence", "7e3")), "unreadable"),
     "sequence beyond all numbers": content(once(with_stamp_line("sequence", "9" * 400)), "unreadable"),

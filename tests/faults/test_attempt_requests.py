@@ -201,6 +201,19 @@ async def test_a_failure_without_a_request_id_may_come_from_something_in_between
     assert "something in between" in reading.detail
 
 
+@pytest.mark.parametrize("write", [True, False], ids=["our canary", "probed read-only"])
+async def test_a_page_of_something_in_between_is_no_blob_however_good_its_status(attempt_at, write):
+    page = answer(
+        b"<html>Log in to the guest network</html>", stamp=None, headers=("Content-Type: text/html",)
+    )
+    async with serving(always(page)) as server:
+        probing = attempt_at(f"http://127.0.0.1:{server.port}", write=write)
+        reading = await probing.attempt(P, Purpose.READ, floor=None)
+
+    assert (reading.error_type, reading.fault) == ("protocol", Fault.PATH)
+    assert "something in between" in reading.detail
+
+
 @pytest.mark.parametrize(
     ("floor", "error"),
     [
@@ -226,7 +239,7 @@ async def test_an_older_canary_than_this_location_has_shown_is_a_rollback(attemp
     ],
 )
 async def test_a_blob_probed_read_only_needs_no_stamp_but_must_fit_its_md5(attempt_at, md5, error):
-    async with serving(always(answer(stamp=None, headers=md5))) as server:
+    async with serving(always(answer(stamp=None, headers=("x-ms-request-id: 1", *md5)))) as server:
         probing = attempt_at(f"http://127.0.0.1:{server.port}", write=False)
         reading = await probing.attempt(P, Purpose.READ, floor=None)
 
