@@ -87,6 +87,7 @@ class CanaryWriter:
         self._body = body
         self._written: set[str] = set()
         self._created: set[str] = set()
+        self._found: set[str] = set()
 
     def created(self, target: Target) -> bool:
         """Answer whether this process created the target's container."""
@@ -124,12 +125,15 @@ class CanaryWriter:
         return reading, stamp
 
     async def clean_up(self, target: Target, connection: Connection) -> Cleanup:
-        """Take away the blob that this process wrote, and its container if this process created it.
+        """Take away the blob that this process made, and its container if this process created it.
 
-        What somebody else has made of them since stays. Raises nothing on account of the endpoint.
+        A blob that a write found there stays, as does what somebody else has made of ours since. Raises
+        nothing on account of the endpoint.
         """
         if target.name not in self._written:
             return Cleanup()
+        if target.name in self._found:
+            return Cleanup(kept="the blob was there before")
         watch = Stopwatch()
         try:
             async with self._opened(target, connection, watch) as service:
@@ -153,7 +157,9 @@ class CanaryWriter:
     ) -> tuple[Stamp, str | None]:
         blob = service.get_blob_client(target.container, target.blob)
         if sequence is None:
-            sequence = await _next_sequence(blob, request_id)
+            sequence, is_there = await _next_sequence(blob, request_id)
+            if is_there and target.name not in self._written:
+                self._found.add(target.name)
         self._written.add(target.name)
         try:
             return await self._put(blob, sequence, request_id)
@@ -226,13 +232,13 @@ def _failed(failure: Failure, started_at: datetime, watch: Stopwatch, request_id
     )
 
 
-async def _next_sequence(blob: BlobClient, request_id: str) -> int:
-    """Answer the sequence after the one that the blob shows; 1 where it has none that can be read."""
+async def _next_sequence(blob: BlobClient, request_id: str) -> tuple[int, bool]:
+    """Answer the sequence after the one that the blob shows, 1 where it has none; and if there is a blob."""
     try:
         shown = await blob.get_blob_properties(client_request_id=request_id)
     except ResourceNotFoundError as error:
         if service_error(error) not in MISSING:
             raise
-        return 1
+        return 1, False
     stamp = canary.decode(shown.metadata)
-    return stamp.sequence + 1 if stamp else 1
+    return stamp.sequence + 1 if stamp else 1, True

@@ -379,6 +379,14 @@ async def test_a_clean_up_takes_the_blob_and_the_container_that_this_run_made(sc
     assert await scene.names() is None
 
 
+async def test_a_clean_up_leaves_a_blob_that_was_there_before(scene):
+    await scene.another_writer("a deployed probe").write(scene.target, scene.connection, 1)
+    await scene.write(None)
+
+    assert await scene.clean_up() == Cleanup(kept="the blob was there before")
+    assert await scene.names() == ["HelloWorld.png"]
+
+
 async def test_a_clean_up_leaves_a_container_that_was_there(scene):
     await scene.create_container()
     await scene.write()
