@@ -308,7 +308,12 @@ async def _reads(app: App, plan: Plan, show: Show, summary: Summary, ledger: Led
 
 
 async def _clean_up(app: App, plan: Plan, show: Show) -> None:
-    done = await app.writer.clean_up(plan.target, app.settings.connections[plan.target.name])
+    try:
+        done = await app.writer.clean_up(plan.target, app.settings.connections[plan.target.name])
+    except asyncio.CancelledError:
+        left = plan.target.blob_url(Location.PRIMARY)
+        show.say(f"The clean-up was interrupted; what this watch wrote may still be there: {left}")
+        raise
     what = [name for name, went in (("the blob", done.blob), ("its container", done.container)) if went]
     show.say(
         f"Cleaned up: {' and '.join(what) or 'nothing'} deleted"

@@ -226,6 +226,30 @@ def test_what_the_clean_up_left_is_said(capsys):
     assert last == "Cleaned up: nothing deleted; kept: the blob was written by somebody else since"
 
 
+def test_a_clean_up_that_is_interrupted_says_what_may_be_left(capsys):
+    probe = world()
+    app = app_on(probe)
+
+    class Hanging:
+        async def clean_up(self, *_):
+            await asyncio.Event().wait()
+
+    async def main():
+        app.writer = Hanging()
+        watching = asyncio.create_task(
+            watch.run(app, plan(probe, reads=1, cleanup=True), TextShow(tty=False))
+        )
+        asyncio.get_running_loop().call_later(5, watching.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+
+    run(main())
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("The clean-up was interrupted")
+    assert last.endswith("https://contoso.blob.core.windows.net/health-probe/HelloWorld.png")
+
+
 def test_interrupted_before_any_read_nothing_is_known(capsys):
     code, _, _ = watched((0, "ok", "stale"), stop=3.0)
 
