@@ -15,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from probe.adapters import telemetry
 from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Kind
+from probe.core.errors import ConfigurationError
 from probe.lab import capture, tapes
 from probe.lab.ingestion import Ingestion
 from tests.telemetry.conftest import reports, run
@@ -220,3 +221,13 @@ def test_a_protocol_that_the_probe_does_not_speak_is_told_at_start(ingestion, mo
     telemetry.build(replace(capture.SETTINGS, otlp=True)).close()
 
     assert "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but the probe speaks http/protobuf alone" in caplog.text
+
+
+def test_a_standard_setting_that_holds_nonsense_is_a_configuration_error_that_names_it(
+    ingestion, monkeypatch
+):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ingestion.url)
+    monkeypatch.setenv("OTEL_ATTRIBUTE_COUNT_LIMIT", "many")
+
+    with pytest.raises(ConfigurationError, match="OTEL_ATTRIBUTE_COUNT_LIMIT"):
+        telemetry.build(replace(capture.SETTINGS, otlp=True))

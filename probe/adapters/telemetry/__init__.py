@@ -39,7 +39,11 @@ def _exporting(settings: TelemetrySettings, console: Console | None) -> ProcessT
     from probe.adapters.telemetry.emitter import Emitter, sender  # noqa: PLC0415 - OpenTelemetry: 0.5 s
     from probe.adapters.telemetry.exporters import exporters  # noqa: PLC0415
 
-    emitter = Emitter(settings, [sender(settings, each) for each in exporters(settings)], console)
+    try:
+        senders = [sender(settings, each) for each in exporters(settings)]
+    except ValueError as exc:  # a standard OTEL_… variable, which OpenTelemetry's message names
+        raise ConfigurationError((f"OpenTelemetry's settings cannot be used: {exc}",)) from None
+    emitter = Emitter(settings, senders, console)
     if settings.on_sigterm:
         before_sigterm(emitter.drain)
     return emitter
