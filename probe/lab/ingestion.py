@@ -19,6 +19,8 @@ from typing import Any, Self
 KEY = "00000000-0000-4000-8000-000000000001"
 """An instrumentation key that belongs to nobody."""
 TRACK = "/v2.1/track"
+REFUSED = b"\x0a\x10\x08\x01\x12\x0cnot this one"
+"""OTLP's answer when one item was refused: ``partial_success`` (field 1) with the count and a message."""
 
 
 class Mode(StrEnum):
@@ -166,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(HTTPStatus.OK, _track(items, []))
             case Mode.GARBAGE:
                 self._say(HTTPStatus.OK, b"<html>no")
+            case Mode.PARTIAL if self.path != TRACK:
+                self._say(HTTPStatus.OK, REFUSED, "application/x-protobuf")
             case Mode.PARTIAL:
                 error = {"index": 0, "statusCode": 400, "message": "not this one"}
                 self._say(HTTPStatus.PARTIAL_CONTENT, _track(items, [error]))
@@ -173,12 +177,13 @@ class _Handler(BaseHTTPRequestHandler):
                 error = {"index": 0, "statusCode": int(status), "message": "no"}
                 self._say(HTTPStatus(int(status)), _track(items, [error] * items))
 
-    def _say(self, status: HTTPStatus, answer: bytes) -> None:
-        body = answer if self.path == TRACK else b""  # an empty body is a good answer in OTLP
+    def _say(self, status: HTTPStatus, answer: bytes, kind: str = "application/json") -> None:
+        ours = self.path == TRACK or kind != "application/json"
+        body = answer if ours else b""  # an empty body is a good answer in OTLP
         self.send_response(status)
         if status is HTTPStatus.PERMANENT_REDIRECT:
             self.send_header("Location", f"http://elsewhere.invalid{self.path}")
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

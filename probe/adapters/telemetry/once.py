@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it brings no types
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 
 class NotTakenError(requests.RequestException):
@@ -27,7 +29,25 @@ class Once(requests.Session):
             raise NotTakenError(f"{type(exc).__name__}: {exc}") from None
         if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
             raise NotTakenError(_why(answer))
+        if refused := _refused(answer):
+            raise NotTakenError(refused)
         return answer
+
+
+def _refused(answer: requests.Response) -> str | None:
+    """Answer what a good answer says of rows that were refused all the same.
+
+    The answers to logs, metrics and spans differ in their names alone, and look the same on the wire.
+    Source: https://opentelemetry.io/docs/specs/otlp/#partial-success-1
+    """
+    if answer.headers.get("Content-Type") != "application/x-protobuf":
+        return None
+    try:
+        partial = ExportLogsServiceResponse.FromString(answer.content).partial_success
+    except DecodeError:
+        return None
+    rows = partial.rejected_log_records
+    return f"it refused {rows} rows: {partial.error_message}" if rows else None
 
 
 def _why(answer: requests.Response) -> str:
