@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from probe.lab.errors import LabError
 from probe.lab.faults import KINDS, Kind
 from probe.lab.pair import Pair
 from probe.lab.proxy import Proxy
@@ -68,7 +69,6 @@ class Keys:
             self._before = termios.tcgetattr(self._fd)
             tty.setcbreak(self._fd)
             asyncio.get_running_loop().add_reader(self._fd, self._read)
-            self.help()
         return self
 
     def __exit__(
@@ -103,7 +103,10 @@ class Keys:
         if not typed:  # hung up
             asyncio.get_running_loop().remove_reader(self._fd)
         for key in _ESCAPE.sub(b"", typed).decode(errors="ignore"):
-            self.press(key)
+            try:
+                self.press(key)
+            except LabError as error:  # a lab without names cannot lose one
+                self._say(f"lab: {error}")
 
 
 def _toggle(proxy: Proxy, kind: Kind) -> None:

@@ -159,6 +159,16 @@ async def test_keys_change_the_lag_and_heal_all(pair, terminal):
         await typed(hand, b"-", lambda: pair.replicator.lag == 0)
 
 
+async def test_a_key_for_what_this_lab_cannot_do_says_so_and_the_next_one_still_works(pair, terminal):
+    screen, hand = terminal
+    said: list[str] = []
+    with Keys(pair, fd=screen, say=said.append):
+        await typed(hand, b"ne", lambda: pair.primary.faults)
+
+    assert [line for line in said if "no names" in line]
+    assert len(said) == 1
+
+
 async def test_an_arrow_key_switches_nothing(pair, terminal):
     screen, hand = terminal
     with Keys(pair, fd=screen, say=lambda _: None):
