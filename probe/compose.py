@@ -198,6 +198,7 @@ def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) 
         flush_seconds=found.flush.total_seconds(),
         vantage=found.vantage,
         region=environment.get("REGION_NAME"),
+        service_name=environment.get("WEBSITE_SITE_NAME") or "probe",
         service_version=__version__,
         faas_name=environment.get("WEBSITE_SITE_NAME"),
         faas_instance=instance,
