@@ -132,7 +132,7 @@ def _environment(path: Path | None) -> dict[str, str]:
     if path is None and not found.exists():
         return dict(os.environ)
     try:
-        values = json.loads(found.read_text(encoding="utf-8"))["Values"]
+        values = json.loads(found.read_text(encoding="utf-8-sig"))["Values"]
         held = {str(name): str(value) for name, value in values.items() if value is not None}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = 'It is JSON with an object "Values"; see local.settings.sample.json.'

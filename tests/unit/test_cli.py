@@ -410,6 +410,13 @@ def test_a_command_runs_though_a_stream_was_closed_before_it_began(simulated, mo
     assert simulated(world(), *arguments) == 0
 
 
+def test_a_settings_file_may_begin_with_a_byte_order_mark(here, capsys):
+    (here / "local.settings.json").write_text('{"Values": {"PROBE_RPO": "77"}}', encoding="utf-8-sig")
+
+    assert cli.main(["check"]) == 0
+    assert "77" in capsys.readouterr().out
+
+
 def test_settings_are_told_before_anything_heavy_is_imported():
     code = (
         "import sys; from probe import cli; assert cli.main(['once']) == 2;"
