@@ -8,7 +8,7 @@ an empty setting counts as unset. Pydantic parses and validates single values, t
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -17,7 +17,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from croniter import CroniterError, croniter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from probe.connections import LOOPBACK, Complain, derived_secondary, resolve, service_url
@@ -47,7 +55,18 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 ContainerName = Annotated[
     str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
 ]
-BlobName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f?#\\]{1,1024}$")]
+
+
+def _without_dots(name: str) -> str:
+    """Refuse path segments that a client resolves on the way, so that another blob would be asked for."""
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("has a segment . or .., which no request keeps")
+    return name
+
+
+BlobName = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f?#\\]{1,1024}$"), AfterValidator(_without_dots)
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
@@ -391,7 +410,22 @@ def _targets(
         elif built:
             targets.append(built[0])
             connections[built[0].name] = built[1]
+    _one_writer_each(targets, problems)
     return tuple(targets), connections
+
+
+def _one_writer_each(targets: Sequence[Target], problems: _Problems) -> None:
+    """Refuse two targets that write one blob: each would take the other's writes for a rollback."""
+    writers: dict[str, str] = {}
+    for each in targets:
+        if not each.write:
+            continue
+        url = each.blob_url(Location.PRIMARY)
+        if (other := writers.setdefault(url, each.name)) != each.name:
+            remedy = "Give one of them another `blob` or `container`, or `write`: false."
+            problems.add(
+                "PROBE_TARGETS", f"has two targets that write {url}: {other} and {each.name}", remedy
+            )
 
 
 def _entries(text: str, problems: _Problems) -> list[dict[str, Any]]:

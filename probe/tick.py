@@ -16,7 +16,7 @@ from probe.core import record as records
 from probe.core import replication as replications
 from probe.core.canary import Stamp
 from probe.core.errors import StateConflict, StateError
-from probe.core.reading import PATH_ERRORS, Read, Reading
+from probe.core.reading import PATH_ERRORS, Purpose, Read, Reading
 from probe.core.record import Facts, Moment, ShardRecord, TargetRecord
 from probe.core.replication import Sync
 from probe.core.report import Result, StateProblem, TargetReport, TickReport, seconds, target_document
@@ -92,6 +92,10 @@ class _Found:
     def at(self, location: Location) -> list[Reading]:
         seen = self.reader.readings if self.reader else []
         return [each for each in seen if each.location is location]
+
+    @property
+    def write(self) -> Reading | None:
+        return next((each for each in self.around if each.purpose is Purpose.WRITE), None)
 
     @property
     def readings(self) -> list[Reading]:
@@ -384,6 +388,7 @@ def _reported(
         primary=found.at(Location.PRIMARY),
         secondary=found.at(Location.SECONDARY),
         reads=found.reads,
+        write=found.write,
         ledger=folded.record.ledger,
         replication=replication,
         policy=target.policy,

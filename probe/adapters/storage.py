@@ -77,6 +77,19 @@ class Cleanup:
     kept: str | None = None
 
 
+class _NotOursError(Exception):
+    """The blob carries no whole stamp, and nothing says that we ever wrote it."""
+
+
+NOT_OURS = Failure(
+    error_type="unreadable",
+    detail="the blob that is there carries no stamp of ours, so it is not overwritten",
+    remedy="Give the canary another name with PROBE_BLOB, or probe the blob read-only with "
+    "PROBE_WRITE_CANARY=false, or delete it.",
+)
+"""The write that is not made onto somebody's own blob."""
+
+
 class CanaryWriter:
     """Writes canaries, and remembers what this process made so that it can take exactly that away again."""
 
@@ -99,7 +112,8 @@ class CanaryWriter:
         """Write the canary to the primary: one PUT, and what was written, ``None`` on a failure.
 
         More requests are made in two cases only: a missing container is created and the PUT made again, and
-        without a ``sequence`` the blob's own stamp is read first. All are under the one deadline.
+        without a ``sequence`` the blob's own stamp is read first. All are under the one deadline. A blob
+        without a whole stamp is then somebody's own, and is left as it is (``unreadable``).
         """
         started_at, watch, request_id = self._clock(), Stopwatch(), str(uuid4())
         try:
@@ -109,6 +123,8 @@ class CanaryWriter:
                 stamp, service_id = await self._write(service, target, sequence, request_id)
                 watch.begin(None)
                 duration = watch.elapsed()
+        except _NotOursError:
+            return _failed(NOT_OURS, started_at, watch, request_id), None
         except ERRORS as error:
             failure = failure_of(error, where(connection.primary, watch))
             return _failed(failure, started_at, watch, request_id), None
@@ -241,4 +257,6 @@ async def _next_sequence(blob: BlobClient, request_id: str) -> tuple[int, bool]:
             raise
         return 1, False
     stamp = canary.decode(shown.metadata)
-    return stamp.sequence + 1 if stamp else 1, True
+    if stamp is None:
+        raise _NotOursError
+    return stamp.sequence + 1, True

@@ -70,6 +70,7 @@ class Evidence:
     reads: Sequence[Read]
     ledger: Ledger
     replication: Replication
+    write: Reading | None = None
     policy: Policy
     now: datetime
     store_reachable: bool = True
@@ -89,7 +90,7 @@ def judge(evidence: Evidence) -> Judgement:
     """Answer the verdicts of both endpoints and of the target."""
     if _is_it_us(evidence):
         return _ours(evidence)
-    primary = _endpoint(evidence.primary, evidence.policy)
+    primary = _unwritten(_endpoint(evidence.primary, evidence.policy), evidence.write)
     secondary = _secondary(evidence, primary) if evidence.geo else None
     return Judgement(primary=primary, secondary=secondary, target=_target(evidence, primary))
 
@@ -128,6 +129,14 @@ def _endpoint(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
     if last.error_type:
         return EndpointJudgement(verdict=_of_failure(last.error_type), reason=_failure(last), reading=last)
     return _served(side, policy)
+
+
+def _unwritten(found: EndpointJudgement, write: Reading | None) -> EndpointJudgement:
+    """Judge a primary that serves reads but did not take the canary: degraded, and lag says nothing new."""
+    if write is None or write.ok or found.verdict is not EndpointVerdict.HEALTHY:
+        return found
+    reason = f"it serves, but the canary could not be written: {_failure(write)}; the lag tells nothing new"
+    return EndpointJudgement(verdict=EndpointVerdict.DEGRADED, reason=reason, reading=found.reading)
 
 
 def _is_corrupt(reading: Reading) -> bool:

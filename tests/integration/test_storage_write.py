@@ -160,25 +160,30 @@ async def test_two_writers_that_meet_a_missing_container_both_write(scene):
     assert all(reading.ok for reading, _ in results)
 
 
-@pytest.mark.parametrize(
-    ("metadata", "sequence"),
-    [
-        pytest.param(None, 1, id="no stamp"),
-        pytest.param({"sequence": "41"}, 1, id="half a stamp"),
-        pytest.param(
-            canary.encode(canary.stamp(body=b"", sequence=41, written_at=datetime.now(UTC), writer="x")),
-            42,
-            id="a stamp",
-        ),
-    ],
-)
-async def test_with_nothing_remembered_the_writer_goes_on_from_the_blobs_own_stamp(scene, metadata, sequence):
+async def test_with_nothing_remembered_the_writer_goes_on_from_the_blobs_own_stamp(scene):
+    stamped = canary.stamp(body=b"", sequence=41, written_at=datetime.now(UTC), writer="x")
     await scene.create_container()
-    await scene.put(scene.target.blob, metadata=metadata)
+    await scene.put(scene.target.blob, metadata=canary.encode(stamped))
 
     _, stamp = await scene.write(None)
 
-    assert stamp.sequence == sequence
+    assert stamp.sequence == 42
+
+
+@pytest.mark.parametrize(
+    "metadata", [pytest.param(None, id="no stamp"), pytest.param({"sequence": "41"}, id="half a stamp")]
+)
+async def test_with_nothing_remembered_a_blob_of_somebodys_own_is_left_as_it_is(scene, metadata):
+    await scene.create_container()
+    await scene.put(scene.target.blob, metadata=metadata)
+    writes = scene.pair.primary.counts["writes"]
+
+    reading, stamp = await scene.write(None)
+
+    assert stamp is None
+    assert reading.error_type == "unreadable"
+    assert "not overwritten" in reading.detail
+    assert scene.pair.primary.counts["writes"] == writes
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ def test_a_warning_on_a_sender_s_thread_becomes_the_reason_and_no_line(logger: s
 
 
 def test_what_is_no_warning_is_no_reason(caplog):
+    caplog.set_level(logging.INFO, logger=LOGGERS[0])
+
     said = on_thread(f"{quiet.PREFIX}lab", LOGGERS[0], logging.INFO, "Request URL: …")
 
     assert said == [None]
@@ -48,6 +50,8 @@ def test_what_is_no_warning_is_no_reason(caplog):
 
 
 def test_other_threads_speak_as_ever(caplog):
+    caplog.set_level(logging.INFO, logger=LOGGERS[0])
+
     on_thread("another", LOGGERS[0], logging.INFO, "Request URL: …")
 
     assert [each.getMessage() for each in caplog.records] == ["Request URL: …"]

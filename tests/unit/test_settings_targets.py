@@ -8,6 +8,7 @@ import pytest
 
 from probe import settings
 from probe.core.connection import Entra, SharedKey
+from probe.core.errors import ConfigurationError
 from probe.settings import PER_TARGET, Settings
 from tests.unit.settings_values import STRING, WORKING, problems
 
@@ -37,10 +38,28 @@ def test_a_target_is_given_by_its_endpoint_or_by_the_name_of_its_connection():
 
 
 def test_a_secondary_can_be_named_and_null_says_that_there_is_none():
-    found = load({**A, "secondary": "https://elsewhere.example/a/"}, {**A, "name": "zrs", "secondary": None})
+    zrs = {**A, "name": "zrs", "blob": "zrs.png", "secondary": None}
+    found = load({**A, "secondary": "https://elsewhere.example/a/"}, zrs)
 
     assert [each.secondary for each in found.targets] == ["https://elsewhere.example/a", None]
     assert found.warnings == ("zrs has no secondary endpoint: its primary is probed alone",)
+
+
+def test_two_targets_may_read_one_blob_but_not_write_it():
+    reads = {**A, "name": "b", "write": False}
+
+    found = load(A, reads)
+    with pytest.raises(ConfigurationError) as told:
+        load(A, {**A, "name": "b"})
+
+    assert [each.name for each in found.targets] == ["a", "b"]
+    assert "has two targets that write https://" in str(told.value)
+
+
+@pytest.mark.parametrize("blob", ["..", "a/../b.png", "./a.png", "a/."])
+def test_a_blob_name_that_a_client_would_resolve_is_refused(blob):
+    with pytest.raises(ConfigurationError, match="segment"):
+        load({**A, "blob": blob})
 
 
 def test_targets_may_stand_in_a_file(tmp_path: Path):

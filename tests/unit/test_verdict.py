@@ -400,3 +400,12 @@ def test_a_reason_never_shows_a_query_whatever_the_detail_holds(detail, shown):
 def test_a_primary_that_fails_on_fresh_connections_alone_is_degraded_and_stays_routed():
     """The first attempt of each tick is on a fresh connection; it fails, and the retries do not."""
     assert judge(evidence("reset ok ok ok ok ok")).primary.verdict is V.DEGRADED
+
+
+def test_a_primary_that_serves_but_does_not_take_the_canary_is_degraded():
+    denied = replace(reading(PRIMARY, "403"), purpose=Purpose.WRITE)
+
+    judged = judge(replace(evidence("ok"), write=denied)).primary
+
+    assert judged.verdict == V.DEGRADED
+    assert "the canary could not be written: 403" in judged.reason
