@@ -109,7 +109,9 @@ class Demo:
         self._summary()
 
     async def _play(self, pair: Pair) -> None:
-        self._tell("All is well: reads go to the primary (P).")
+        self._tell(
+            "All is well: reads go to the primary (P); the first canary is on its way to the secondary."
+        )
         await self._until(lambda tick: tick["verdict"] == "ok", ticks=2)
         self._tell("The primary answers 503 to everything.")
         self.seen.broken_at = datetime.now(UTC)
@@ -184,6 +186,7 @@ class Demo:
         good = lost == 0 and away is not None and back is not None and seen.stale
         self.exit_code = 0 if good else 1
         self._tell("No read was lost." if lost == 0 else f"{lost} reads were LOST.")
+        print("The same by hand: make run, and break it with single keys or over HTTP as it tells.")
 
 
 def _line(target: Mapping[str, Any]) -> str:

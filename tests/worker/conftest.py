@@ -16,6 +16,7 @@ from azure.storage.queue.aio import QueueClient
 
 from probe.lab.azurite import ACCOUNT, KEY, Azurite
 from probe.lab.host import Host
+from probe.lab.pair import Pair
 
 APP = Path(__file__).parent / "apps" / "sample"
 PATIENCE = 10.0
@@ -108,3 +109,17 @@ def stage(tmp_path: Path) -> Stage:
 @pytest.fixture
 def queue_stage(tmp_path: Path, storage: str) -> Stage:
     return Stage(folder=tmp_path, storage=storage, queue_name=f"shards-{uuid.uuid4().hex[:12]}")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lab() -> AsyncIterator[Pair]:
+    async with Pair(host=True) as pair:
+        yield pair
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pair(lab: Pair) -> AsyncIterator[Pair]:
+    """Lend the geo-redundant account that the deployed app is run on, without faults."""
+    lab.heal()
+    yield lab
+    lab.heal()

@@ -14,31 +14,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient
 
 from probe.lab.host import Host
 from probe.lab.host_config import Trigger
-from probe.lab.pair import Pair
 from probe.lab.run import APP
 from tests.integration.probe_runs import environment
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 NEVER = "0 0 0 1 1 *"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def lab():
-    async with Pair(host=True) as pair:
-        yield pair
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def pair(lab):
-    lab.heal()
-    yield lab
-    lab.heal()
 
 
 def settings(pair, **more):

@@ -10,14 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from probe import fleet
 from probe.fleet import Message
 from probe.lab.host import Host, Invocation
 from probe.lab.host_worker import string
 from probe.lab.ingestion import Ingestion, Mode
-from probe.lab.pair import Pair
 from probe.lab.run import APP
 from tests.integration.probe_runs import environment
 
@@ -32,19 +30,6 @@ SWITCHES = {
     "PYTHON_ENABLE_OPENTELEMETRY": "true",
 }
 """As deployed."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def lab():
-    async with Pair(host=True) as pair:
-        yield pair
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def pair(lab):
-    lab.heal()
-    yield lab
-    lab.heal()
 
 
 def host(pair, ingestion, *functions, **more):
@@ -108,7 +93,7 @@ async def test_the_telemetry_continues_the_trace_parent_that_the_invocation_carr
         pytest.param({}, id="as deployed"),
         pytest.param({"PYTHON_ENABLE_OPENTELEMETRY": None}, id="worker's OpenTelemetry off"),
         pytest.param(
-            {"PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true"}, id="worker's own configuration on"
+            {"PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true"}, id="its own configuration asked for"
         ),
     ],
 )
