@@ -347,10 +347,17 @@ module workbook 'modules/workbook.bicep' = {
   params: {
     location: home
     tags: tags
-    workspaceId: monitoring.outputs.workspaceId
+    // Not the module's output: the workbook's name follows from it, and what-if must know that beforehand.
+    workspaceId: resourceId(
+      subscription().subscriptionId,
+      groupName,
+      'Microsoft.OperationalInsights/workspaces',
+      workspaceName
+    )
     rpoSeconds: rpoSeconds
     expectedPairs: expectedPairs
   }
+  dependsOn: [monitoring]
 }
 
 output AZURE_LOCATION string = location

@@ -41,7 +41,7 @@ resource registrations 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@
     parent: endpoints[i]
     name: 'default'
     properties: {
-      privateDnsZoneConfigs: [{ name: way.groupId, properties: { privateDnsZoneId: way.zoneId } }]
+      privateDnsZoneConfigs: [{ name: way.groupId, properties: { privateDnsZoneId: ways[i].zoneId } }]
     }
   }
 ]
