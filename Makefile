@@ -4,7 +4,7 @@
 VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.13 || command -v python3)
 BIN     := $(VENV)/bin
-AZURITE := probe/lab/azurite
+AZURITE := probe/lab/account/azurite
 FOR     ?=
 
 .DEFAULT_GOAL := help
@@ -32,13 +32,13 @@ bench: ready ## Measure what an outage costs a reader
 	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
 
 volume: ready ## Measure the telemetry of one target, and its monthly cost
-	@$(BIN)/python -m probe.lab.volume
+	@$(BIN)/python -m probe.lab.telemetry.volume
 
 backends: ready ## Measure what a failing telemetry backend adds to a tick
-	@$(BIN)/python -m probe.lab.backends
+	@$(BIN)/python -m probe.lab.telemetry.backends
 
 golden: ready ## Capture anew what the real exporter sends, into tests/telemetry/golden
-	@$(BIN)/python -m probe.lab.capture
+	@$(BIN)/python -m probe.lab.telemetry.capture
 
 snapshots: setup ## Make the Bicep snapshots anew (bicep, az bicep, or the command in BICEP)
 	@$(BIN)/python -m tests.infra.bicep

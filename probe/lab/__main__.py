@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from probe.lab.errors import LabError
-from probe.lab.host import DEFAULT_PORT, interruptible
+from probe.lab.functions.host import DEFAULT_PORT, interruptible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from probe.lab.account.faults import Only, kinds_table
+from probe.lab.account.listener import HOST
+from probe.lab.account.pair import Pair
+from probe.lab.account.proxy import Proxy
+from probe.lab.account.replicator import Status
 from probe.lab.errors import LabError
-from probe.lab.faults import Only, kinds_table
-from probe.lab.listener import HOST
-from probe.lab.pair import Pair
-from probe.lab.proxy import Proxy
-from probe.lab.replicator import Status
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 
-from probe.lab.host import Host
-from probe.lab.pair import Pair
+from probe.lab.account.pair import Pair
+from probe.lab.functions.host import Host
 from probe.lab.run import APP, app_settings, checked
 
 SECOND = 3

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from probe.lab.account.faults import KINDS, Kind
+from probe.lab.account.pair import Pair
+from probe.lab.account.proxy import Proxy
 from probe.lab.errors import LabError
-from probe.lab.faults import KINDS, Kind
-from probe.lab.pair import Pair
-from probe.lab.proxy import Proxy
 
 LAG_STEP = 30.0
 WIDTH = 100

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from probe import compose
 from probe.core.errors import ConfigurationError
+from probe.lab.account.pair import Pair
 from probe.lab.admin import Admin
 from probe.lab.errors import LabError
-from probe.lab.host import Host, tell_terminal
+from probe.lab.functions.host import Host, tell_terminal
 from probe.lab.keys import Keys, help_lines
-from probe.lab.pair import Pair
 
 APP = Path(__file__).parents[2]
 QUICK = {

@@ -18,7 +18,7 @@ from probe.core import breaker as breakers
 from probe.core import replication as replications
 from probe.core.breaker import State
 from probe.core.target import Location
-from probe.lab.pair import Pair
+from probe.lab.account.pair import Pair
 from probe.reader import Reader
 
 READS = 100

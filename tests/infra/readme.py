@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 
 from probe.adapters.telemetry.settings import Traces
-from probe.lab import volume
-from probe.lab.tapes import Scene
+from probe.lab.telemetry import volume
+from probe.lab.telemetry.tapes import Scene
 from tests.infra import tiles, workbook
 from tests.infra.judges import ALLOWED, ASSIGNED, of_type
 from tests.infra.snapshots import NAMES, ROOT, resources

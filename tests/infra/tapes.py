@@ -10,9 +10,9 @@ import functools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from probe.lab import tapes as lab
-from probe.lab.capture import azure_monitor
-from probe.lab.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, Answer, Scene
+from probe.lab.telemetry import tapes as lab
+from probe.lab.telemetry.capture import azure_monitor
+from probe.lab.telemetry.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, Answer, Scene
 from tests.infra.rows import Workspace, row
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

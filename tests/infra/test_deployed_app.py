@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from probe.lab.host import Host
-from probe.lab.ingestion import Ingestion
-from probe.lab.pair import Pair
+from probe.lab.account.pair import Pair
+from probe.lab.functions.host import Host
+from probe.lab.telemetry.ingestion import Ingestion
 from tests.infra import package
 from tests.infra.judges import of_type
 from tests.infra.snapshots import resources, settings

@@ -18,9 +18,9 @@ import pytest
 import pytest_asyncio
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from probe.lab.azurite import ACCOUNT, KEY
-from probe.lab.pair import Pair
-from probe.lab.replicator import Status
+from probe.lab.account.azurite import ACCOUNT, KEY
+from probe.lab.account.pair import Pair
+from probe.lab.account.replicator import Status
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 from probe import compose
 from probe.core.report import TickReport
 from probe.core.target import Location
-from probe.lab.pair import Pair
+from probe.lab.account.pair import Pair
 from probe.tick import Firing
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from probe.core.connection import Authorization, Connection, Sas, SharedKey
 from probe.core.reading import Purpose
 from probe.core.replication import SyncStatus
 from probe.core.target import Location, Policy, Target
-from probe.lab.azurite import ACCOUNT, KEY
+from probe.lab.account.azurite import ACCOUNT, KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 P, S = Location.PRIMARY, Location.SECONDARY

@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from probe.lab.account.faults import KINDS
 from probe.lab.admin import Admin
 from probe.lab.errors import LabError
-from probe.lab.faults import KINDS
 from probe.lab.keys import Keys, help_lines
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]

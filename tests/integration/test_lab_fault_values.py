@@ -2,8 +2,8 @@
 
 import pytest
 
+from probe.lab.account.faults import Fault, Kind, Only, fault
 from probe.lab.errors import FaultError
-from probe.lab.faults import Fault, Kind, Only, fault
 
 
 @pytest.mark.parametrize(

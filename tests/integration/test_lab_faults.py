@@ -7,8 +7,8 @@ import time
 import aiohttp
 import pytest
 
-from probe.lab.faults import KINDS, Kind
-from probe.lab.strikes import STRIKES
+from probe.lab.account.faults import KINDS, Kind
+from probe.lab.account.strikes import STRIKES
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from probe.lab import azurite
-from probe.lab.azurite import Azurite
+from probe.lab.account import azurite
+from probe.lab.account.azurite import Azurite
+from probe.lab.account.pair import Pair
 from probe.lab.errors import LabError
-from probe.lab.pair import Pair
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 
 ROOT = Path(__file__).parents[2]
 LAB = """
 import asyncio
-from probe.lab.pair import Pair
+from probe.lab.account.pair import Pair
 
 async def main():
     async with Pair(host=True) as pair:

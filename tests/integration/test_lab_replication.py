@@ -13,9 +13,9 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
-from probe.lab.azurite import KEY
+from probe.lab.account.azurite import KEY
+from probe.lab.account.replicator import Status
 from probe.lab.errors import LabError
-from probe.lab.replicator import Status
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 

@@ -20,7 +20,7 @@ from probe.adapters.state import FileStateStore, MemoryStateStore, encode
 from probe.adapters.state_blob import BlobStateStore
 from probe.core.connection import Connection, Sas, SharedKey
 from probe.core.errors import StateConflict, StateError
-from probe.lab.azurite import ACCOUNT, KEY
+from probe.lab.account.azurite import ACCOUNT, KEY
 from probe.ports import Loaded
 from tests.unit.state_values import record, records
 

@@ -20,7 +20,7 @@ from probe.core import canary
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.reading import Purpose
 from probe.core.target import Location, Policy, Target
-from probe.lab.azurite import ACCOUNT, KEY
+from probe.lab.account.azurite import ACCOUNT, KEY
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 BODY = read_body()

@@ -12,9 +12,9 @@ import pytest
 
 from probe.adapters.telemetry import quiet
 from probe.core.report import TickReport
-from probe.lab import capture, tapes
-from probe.lab.capture import Taken
-from probe.lab.ingestion import Ingestion
+from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry.capture import Taken
+from probe.lab.telemetry.ingestion import Ingestion
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ import pytest
 
 from probe.adapters import telemetry
 from probe.adapters.telemetry import catalogue
-from probe.lab import capture
-from probe.lab.backends import FAILING, HEALTHY, added, running
-from probe.lab.ingestion import Ingestion, Mode, connection_string, refusing_url
+from probe.lab.telemetry import capture
+from probe.lab.telemetry.backends import FAILING, HEALTHY, added, running
+from probe.lab.telemetry.ingestion import Ingestion, Mode, connection_string, refusing_url
 from tests.telemetry.conftest import reports
 
 BOUND = 0.3

@@ -8,7 +8,7 @@ import pytest
 from probe.adapters import telemetry
 from probe.adapters.telemetry.console import Console
 from probe.adapters.telemetry.settings import TelemetrySettings, Traces
-from probe.lab import capture
+from probe.lab.telemetry import capture
 from tests.telemetry.conftest import reports
 
 

@@ -10,8 +10,8 @@ from probe.adapters import telemetry
 from probe.adapters.telemetry.exporters import REQUEST_ROWS
 from probe.adapters.telemetry.settings import Traces
 from probe.core.report import TickReport
-from probe.lab import capture, tapes
-from probe.lab.ingestion import TRACK, Ingestion
+from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry.ingestion import TRACK, Ingestion
 from tests.telemetry.conftest import run
 
 TARGETS = 60

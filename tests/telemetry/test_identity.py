@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from probe.adapters import telemetry
-from probe.lab import capture
-from probe.lab.ingestion import Ingestion, Mode
+from probe.lab.telemetry import capture
+from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.telemetry.conftest import reports
 
 CLIENT = "11111111-2222-3333-4444-555555555555"

@@ -16,8 +16,8 @@ from probe.adapters import telemetry
 from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Kind
 from probe.core.errors import ConfigurationError
-from probe.lab import capture, tapes
-from probe.lab.ingestion import Ingestion
+from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry.ingestion import Ingestion
 from tests.telemetry.conftest import reports, run
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from probe.lab.ingestion import Ingestion, Mode
+from probe.lab.telemetry.ingestion import Ingestion, Mode
 
 ROOT = Path(__file__).parents[2]
 TICK = """
 import asyncio, logging, os, signal, sys, time
 from dataclasses import replace
 from probe.adapters import telemetry
-from probe.lab import capture, tapes
+from probe.lab.telemetry import capture, tapes
 
 (report,) = asyncio.run(tapes.play(tapes.TAPES["healthy"][:1]))
 """

@@ -6,7 +6,7 @@ from azure.monitor.opentelemetry.exporter._connection_string_parser import Conne
 from probe.adapters import telemetry
 from probe.adapters.telemetry.settings import Identity, TelemetrySettings, connection, identity, problems
 from probe.core.errors import ConfigurationError
-from probe.lab.ingestion import KEY
+from probe.lab.telemetry.ingestion import KEY
 
 GOOD = f"InstrumentationKey={KEY};IngestionEndpoint=https://france.in.applicationinsights.azure.com/"
 ENTRA = "ClientId=11111111-2222-3333-4444-555555555555;Authorization=AAD"

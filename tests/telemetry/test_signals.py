@@ -9,7 +9,7 @@ from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.settings import Traces
 from probe.adapters.telemetry.signals import Signals, signals
 from probe.core.reading import Purpose
-from probe.lab.tapes import TAPES
+from probe.lab.telemetry.tapes import TAPES
 from tests.telemetry.conftest import reports
 
 

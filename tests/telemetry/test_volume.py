@@ -3,8 +3,8 @@
 import pytest
 
 from probe.adapters.telemetry.settings import Traces
-from probe.lab.tapes import BUSY, Scene
-from probe.lab.volume import HOUR, PRICE, measure, monthly, table
+from probe.lab.telemetry.tapes import BUSY, Scene
+from probe.lab.telemetry.volume import HOUR, PRICE, measure, monthly, table
 
 CALM = (Scene(),) * HOUR
 
@@ -42,7 +42,7 @@ async def test_an_outage_tells_more_but_stays_bounded():
 
 @pytest.mark.parametrize("words", ["| `off` |", "| `failures` |", "| `all` |", "GB a month"])
 async def test_the_command_prints_a_row_for_each_choice(words: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("probe.lab.volume.HOUR", 2)
-    monkeypatch.setattr("probe.lab.volume.FLEET", 2)
+    monkeypatch.setattr("probe.lab.telemetry.volume.HOUR", 2)
+    monkeypatch.setattr("probe.lab.telemetry.volume.FLEET", 2)
 
     assert words in await table(PRICE)

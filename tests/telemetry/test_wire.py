@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from probe.adapters.telemetry import catalogue
-from probe.lab import capture, tapes
+from probe.lab.telemetry import capture, tapes
 from tests.telemetry.conftest import reports, taken
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,7 +32,9 @@ def test_what_is_sent_is_what_the_golden_file_shows(name: str):
     sent = [each for tick in capture.GOLDEN[name] for each in capture.settled(taken(name)[tick])]
 
     golden = (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
-    assert capture.text(sent) == golden, "`python -m probe.lab.capture` writes the golden files anew"
+    assert capture.text(sent) == golden, (
+        "`python -m probe.lab.telemetry.capture` writes the golden files anew"
+    )
 
 
 def test_there_is_no_golden_file_that_no_tape_makes():

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from azure.storage.queue.aio import QueueClient
 
-from probe.lab.azurite import ACCOUNT, KEY, Azurite
-from probe.lab.host import Host
-from probe.lab.pair import Pair
+from probe.lab.account.azurite import ACCOUNT, KEY, Azurite
+from probe.lab.account.pair import Pair
+from probe.lab.functions.host import Host
 
 APP = Path(__file__).parent / "apps" / "sample"
 PATIENCE = 10.0

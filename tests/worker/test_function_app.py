@@ -17,8 +17,8 @@ import pytest
 from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient
 
-from probe.lab.host import Host
-from probe.lab.host_config import Trigger
+from probe.lab.functions.config import Trigger
+from probe.lab.functions.host import Host
 from probe.lab.run import APP
 from tests.integration.probe_runs import environment
 

@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
-from probe.lab.host import Host, listing
-from probe.lab.host_config import HostError
+from probe.lab.functions.config import HostError
+from probe.lab.functions.host import Host, listing
 
 
 @pytest.fixture

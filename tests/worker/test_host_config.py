@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from probe.lab.host_config import (
+from probe.lab.functions.config import (
     HostError,
     HostOptions,
     QueueOptions,

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from probe.lab.host_timer import ScheduleStatus, StatusStore
+from probe.lab.functions.timer import ScheduleStatus, StatusStore
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 WHEN = datetime(2026, 11, 21, 12, 1, tzinfo=UTC)

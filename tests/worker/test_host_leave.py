@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from probe.lab.host_config import HostError
+from probe.lab.functions.config import HostError
 
 ROOT = Path(__file__).parents[2]
 LEAVING = 3.0
@@ -79,7 +79,7 @@ async def test_a_running_invocation_gets_a_short_grace(stage):
 
 
 class Served:
-    """`python -m probe.lab.host` as a user starts it."""
+    """`python -m probe.lab.functions.host` as a user starts it."""
 
     def __init__(self, stage):
         self.stage = stage
@@ -89,7 +89,7 @@ class Served:
         told = {**self.stage.settings, "SCHEDULE": "* * * * * *"}
         settings.write_text(json.dumps({"IsEncrypted": False, "Values": told}))
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "probe.lab.host", "--app", str(self.stage.app), "--port", "0"),
+            *(sys.executable, "-m", "probe.lab.functions.host", "--app", str(self.stage.app), "--port", "0"),
             *("--settings", str(settings), "--functions", "tick"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from probe.lab.host_config import HostError, QueueOptions
-from probe.lab.host_queue import messages
+from probe.lab.functions.config import HostError, QueueOptions
+from probe.lab.functions.queue import messages
 
 pytestmark = pytest.mark.azurite
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from probe.lab.host_config import HostError
-from probe.lab.host_timer import Schedule, ScheduleStatus, StatusStore, after_run, at_start, payload
+from probe.lab.functions.config import HostError
+from probe.lab.functions.timer import Schedule, ScheduleStatus, StatusStore, after_run, at_start, payload
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

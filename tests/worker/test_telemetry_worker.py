@@ -13,10 +13,10 @@ import pytest
 
 from probe import fleet
 from probe.fleet import Message
-from probe.lab.host import Host, Invocation
-from probe.lab.host_worker import string
-from probe.lab.ingestion import Ingestion, Mode
+from probe.lab.functions.host import Host, Invocation
+from probe.lab.functions.process import string
 from probe.lab.run import APP
+from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.integration.probe_runs import environment
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
@@ -199,7 +199,7 @@ def test_the_worker_tells_the_host_to_pass_no_log_lines_on_where_its_switch_says
     text = """
 import asyncio, sys
 import azure_functions_runtime as runtime
-from probe.lab.worker import PROTOS, Message
+from probe.lab.functions.worker import PROTOS, Message
 async def init():
     message = Message(capabilities={}, function_app_directory=sys.argv[1])
     properties = {"protos": PROTOS, "host": "127.0.0.1"}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from probe.adapters import telemetry
 from probe.core.report import TickReport
-from probe.lab import capture, tapes
-from probe.lab.ingestion import BlackHole, Ingestion, Mode, connection_string, refusing_url
+from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry.ingestion import BlackHole, Ingestion, Mode, connection_string, refusing_url
 
 TICKS = 4
 

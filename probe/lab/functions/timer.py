@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from croniter import croniter
 
-from probe.lab.host_config import Function, HostError
+from probe.lab.functions.config import Function, HostError
 
 NEVER: Final = "0001-01-01T00:00:00"
 """How .NET writes a time that has not been."""

@@ -17,8 +17,8 @@ from typing import Any
 from probe.adapters import telemetry
 from probe.adapters.telemetry.settings import TelemetrySettings, Traces
 from probe.core.report import TickReport, time_text
-from probe.lab.ingestion import Ingestion
-from probe.lab.tapes import TAPES, play
+from probe.lab.telemetry.ingestion import Ingestion
+from probe.lab.telemetry.tapes import TAPES, play
 from probe.ports import TraceParent
 
 SETTINGS = TelemetrySettings(
@@ -177,7 +177,7 @@ def _json(value: object) -> str:
 
 def main() -> None:
     """Capture what the real exporter sends for each scene, and write it into a folder."""
-    parser = argparse.ArgumentParser(prog="python -m probe.lab.capture", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m probe.lab.telemetry.capture", description=main.__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("tests/telemetry/golden"))
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,13 +24,13 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 from multidict import CIMultiDict
 from yarl import URL
 
-from probe.lab.azurite import ACCOUNT, KEY
-from probe.lab.certificates import Certificates
+from probe.lab.account.azurite import ACCOUNT, KEY
+from probe.lab.account.certificates import Certificates
+from probe.lab.account.events import Events
+from probe.lab.account.history import History, blob_path
+from probe.lab.account.upstream import payload, upstream_session
+from probe.lab.account.wire import HOP_BY_HOP, Answer, Request
 from probe.lab.errors import LabError
-from probe.lab.events import Events
-from probe.lab.history import History, blob_path
-from probe.lab.upstream import payload, upstream_session
-from probe.lab.wire import HOP_BY_HOP, Answer, Request
 
 VERSION = "2021-10-04"
 RETRY_DELAY = 0.2

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from probe.adapters.telemetry.settings import Traces
-from probe.lab import capture, tapes
-from probe.lab.tapes import BUSY, Scene
+from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry.tapes import BUSY, Scene
 
 PRICE = 2.76
 """US dollars for a gigabyte into Log Analytics, pay as you go, in West Europe; the first 5 GB a month are
@@ -96,7 +96,7 @@ async def _outage(traces: Traces) -> str:
 
 def main() -> None:
     """Print the volume of one target at a tick a minute."""
-    parser = argparse.ArgumentParser(prog="python -m probe.lab.volume", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m probe.lab.telemetry.volume", description=main.__doc__)
     parser.add_argument("--price", type=float, default=PRICE, help="for a gigabyte, in US dollars")
     print(asyncio.run(table(parser.parse_args().price)))
 

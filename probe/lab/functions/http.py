@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from probe.lab.host_config import Function, HostError
-from probe.lab.host_worker import Data, as_bytes
+from probe.lab.functions.config import Function, HostError
+from probe.lab.functions.process import Data, as_bytes
 
 LARGEST_BODY: Final = 32 * 2**20
 SHUTDOWN_TIMEOUT: Final = 0.2

@@ -4,8 +4,8 @@ import io
 
 import aiohttp
 
-from probe.lab.certificates import Certificates
-from probe.lab.wire import Request
+from probe.lab.account.certificates import Certificates
+from probe.lab.account.wire import Request
 
 
 def upstream_session(certificates: Certificates | None) -> aiohttp.ClientSession:

@@ -16,16 +16,16 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from probe.lab.certificates import Certificates
+from probe.lab.account.certificates import Certificates
+from probe.lab.account.events import Events
+from probe.lab.account.faults import Fault, Kind, fault, is_read
+from probe.lab.account.history import History, Version
+from probe.lab.account.listener import CLOSE_TIMEOUT, HOST, Door, Listener, Profile
+from probe.lab.account.names import SUFFIX, Names
+from probe.lab.account.strikes import STRIKES, Struck
+from probe.lab.account.upstream import payload, upstream_session
+from probe.lab.account.wire import HOP_BY_HOP, Answer, Request, azure_error, read_request
 from probe.lab.errors import FaultError
-from probe.lab.events import Events
-from probe.lab.faults import Fault, Kind, fault, is_read
-from probe.lab.history import History, Version
-from probe.lab.listener import CLOSE_TIMEOUT, HOST, Door, Listener, Profile
-from probe.lab.names import SUFFIX, Names
-from probe.lab.strikes import STRIKES, Struck
-from probe.lab.upstream import payload, upstream_session
-from probe.lab.wire import HOP_BY_HOP, Answer, Request, azure_error, read_request
 
 _NOBODY = Request(method="GET", target="/", headers=CIMultiDict())
 

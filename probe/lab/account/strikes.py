@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from probe.lab.faults import Fault, Kind
-from probe.lab.history import Version, as_of, blob_path
-from probe.lab.listener import reset
-from probe.lab.wire import HEAD_LIMIT, Answer, Request, azure_error
+from probe.lab.account.faults import Fault, Kind
+from probe.lab.account.history import Version, as_of, blob_path
+from probe.lab.account.listener import reset
+from probe.lab.account.wire import HEAD_LIMIT, Answer, Request, azure_error
 
 # How long a client has to take in what came before a reset: the kernel may drop unread data with it.
 RESET_AFTER = 0.05

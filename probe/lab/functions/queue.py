@@ -24,9 +24,9 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFo
 from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from probe.lab.host_config import Binding, Function, HostError, QueueOptions
-from probe.lab.host_timer import written
-from probe.lab.host_worker import Data, Tell, as_bytes, as_json, string
+from probe.lab.functions.config import Binding, Function, HostError, QueueOptions
+from probe.lab.functions.process import Data, Tell, as_bytes, as_json, string
+from probe.lab.functions.timer import written
 
 FIRST_POLLING_INTERVAL: Final = timedelta(milliseconds=100)
 LEASE: Final = timedelta(minutes=10)

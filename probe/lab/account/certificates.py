@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, assert_never
 
+from probe.lab.account.faults import TlsMode
 from probe.lab.errors import LabError
-from probe.lab.faults import TlsMode
 
 if TYPE_CHECKING:
     import trustme

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from multidict import CIMultiDict
 
-from probe.lab.wire import Answer, Request
+from probe.lab.account.wire import Answer, Request
 
 VERSIONS = 17  # 16 back from the newest
 PATHS = 256

@@ -10,13 +10,13 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from probe.lab.azurite import ACCOUNT, KEY, Azurite
-from probe.lab.certificates import Certificates
+from probe.lab.account.azurite import ACCOUNT, KEY, Azurite
+from probe.lab.account.certificates import Certificates
+from probe.lab.account.events import Events
+from probe.lab.account.names import Names
+from probe.lab.account.proxy import Proxy, Role
+from probe.lab.account.replicator import Replicator, Status
 from probe.lab.errors import LabError
-from probe.lab.events import Events
-from probe.lab.names import Names
-from probe.lab.proxy import Proxy, Role
-from probe.lab.replicator import Replicator, Status
 
 
 class Pair:
@@ -24,7 +24,7 @@ class Pair:
 
     Ports of 0 are chosen by the system. `host` adds the storage that the Functions host needs. `https` makes
     both endpoints speak TLS with a CA of their own (`certificates.ca`) and take Entra bearer tokens. `names`
-    gives them names that can stop resolving, for clients that install `names.file` (see `probe.lab.names`).
+    gives them names that can stop resolving, for clients that install `names.file` (see `names`).
     """
 
     primary: Proxy

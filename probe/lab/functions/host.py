@@ -1,12 +1,12 @@
 """The lab's Functions host: runs an app in the real Python worker runtime, and fires what Azure would.
 
 Rules: one worker process for each host, replaced when it ends or a function outlives its timeout; timers,
-queues and HTTP are served as `host_timer`, `host_queue` and `host_http` say, for all functions or only
+queues and HTTP are served as `timer`, `queue` and `http` say, for all functions or only
 those named, so that several hosts over one storage stand for the instances of a plan; an invocation that
 fails is told with its exception and ends nothing else; leaving takes three seconds at most and leaves no
 process behind.
 
-`python -m probe.lab.host --app FOLDER` serves an app until Ctrl-C, much as `func start` does.
+`python -m probe.lab.functions.host --app FOLDER` serves an app until Ctrl-C, much as `func start` does.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 from azure.core.exceptions import AzureError
 
-from probe.lab.host_config import (
+from probe.lab.functions.config import (
     Function,
     HostError,
     HostOptions,
@@ -42,10 +42,8 @@ from probe.lab.host_config import (
     function,
     selected,
 )
-from probe.lab.host_http import SHUTDOWN_TIMEOUT, application, methods, route
-from probe.lab.host_queue import LEASE, QueueDelivery, QueueListener, QueueService
-from probe.lab.host_timer import StatusStore, Timer, utc_now
-from probe.lab.host_worker import (
+from probe.lab.functions.http import SHUTDOWN_TIMEOUT, application, methods, route
+from probe.lab.functions.process import (
     KEPT_LOGS,
     Call,
     Data,
@@ -59,6 +57,8 @@ from probe.lab.host_worker import (
     as_json,
     string,
 )
+from probe.lab.functions.queue import LEASE, QueueDelivery, QueueListener, QueueService
+from probe.lab.functions.timer import StatusStore, Timer, utc_now
 
 ADDRESS: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 7071
@@ -463,7 +463,9 @@ async def serve(host: Host) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m probe.lab.host", description="Serve a function app.")
+    parser = argparse.ArgumentParser(
+        prog="python -m probe.lab.functions.host", description="Serve a function app."
+    )
     parser.add_argument("--app", type=Path, default=Path(), help="the app's folder (default: this one)")
     parser.add_argument("--settings", type=Path, help="default: local.settings.json in the app's folder")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the HTTP port (default: %(default)s)")

@@ -2,7 +2,7 @@
 
 Rules: the worker sees the app settings and a minimal base, nothing of the lab's own environment; it runs in a
 session of its own, so that Ctrl-C reaches only the host; when it ends, every invocation in it has failed;
-`stop` is bounded and leaves no process behind. The protocol is told in `probe.lab.worker`.
+`stop` is bounded and leaves no process behind. The protocol is told in `probe.lab.functions.worker`.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from probe.lab.host_config import HostError
+from probe.lab.functions.config import HostError
 
-PACKAGE_ROOT: Final = Path(__file__).parents[2]
+PACKAGE_ROOT: Final = Path(__file__).parents[3]
 BASE_VARIABLES: Final = ("PATH", "HOME", "VIRTUAL_ENV")
 LONGEST_LINE: Final = 64 * 2**20
 LEAVE_BOUND: Final = 0.8
@@ -300,7 +300,7 @@ async def _spawn(
 ) -> asyncio.subprocess.Process:
     arguments = (str(connection.fileno()), str(os.getpid()), str(app))
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "probe.lab.worker", *arguments),
+        *(sys.executable, "-m", "probe.lab.functions.worker", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
         stderr=asyncio.subprocess.STDOUT,

@@ -15,10 +15,10 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from probe.lab.certificates import Certificates
-from probe.lab.events import Events
-from probe.lab.faults import TlsMode
-from probe.lab.wire import HEAD_LIMIT
+from probe.lab.account.certificates import Certificates
+from probe.lab.account.events import Events
+from probe.lab.account.faults import TlsMode
+from probe.lab.account.wire import HEAD_LIMIT
 
 HOST = "127.0.0.1"
 BACKLOG = 512

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from probe.lab.azurite import ACCOUNT, KEY
+from probe.lab.account.azurite import ACCOUNT, KEY
 from probe.lab.errors import LabError
 
 FLEX_FUNCTION_TIMEOUT: Final = timedelta(minutes=30)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from probe.lab.certificates import Certificates
+from probe.lab.account.certificates import Certificates
 from probe.lab.errors import LabError
 
 Service = Literal["blob", "queue", "table"]
@@ -31,7 +31,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 FOLDER = Path(__file__).parent / "azurite"
 PACKAGE = FOLDER / "node_modules" / "azurite"
-INSTALL = "install it with 'make', or 'npm ci --ignore-scripts' in probe/lab/azurite"
+INSTALL = "install it with 'make', or 'npm ci --ignore-scripts' in probe/lab/account/azurite"
 NODE_NEEDED = 20
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 1.0

@@ -1,0 +1,1 @@
+"""A telemetry backend in a box, and what is measured on it: what arrives, costs, and fails."""
