@@ -45,7 +45,7 @@ async def probe_shard(message: func.QueueMessage, context: func.Context) -> None
 @app.function_name("status")
 @app.route("status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 async def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the binding wants it
-    """Answer the status of every target as JSON."""
+    """Return the status of every target as JSON."""
     return func.HttpResponse(**await compose.status_response())
 
 

@@ -37,7 +37,7 @@ _PROGRESS_AFTER = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and answer its exit code."""
+    """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     if options.verbose:
@@ -127,7 +127,7 @@ def _seconds(text: str) -> float:
 
 
 def _environment(path: Path | None) -> dict[str, str]:
-    """Answer the environment, laid over the local settings file's values."""
+    """Return the environment, laid over the local settings file's values."""
     found = path or LOCAL_SETTINGS
     if path is None and not found.exists():
         return dict(os.environ)
@@ -198,7 +198,7 @@ def _once(environment: Mapping[str, str], options: argparse.Namespace) -> int:
 
 
 async def _all_shards(app: "App") -> "TickReport":
-    """Run one tick of every shard now, and answer them as one report."""
+    """Run one tick of every shard now, and return them as one report."""
     from probe.core.report import Result  # noqa: PLC0415
     from probe.tick import Firing  # noqa: PLC0415
 
@@ -286,7 +286,7 @@ def _with_app[T](
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    """Answer whether a stream is one; a stream that was closed before we began is ``None``."""
+    """Return whether a stream is one; a stream that was closed before we began is ``None``."""
     return stream is not None and stream.isatty()
 
 

@@ -60,7 +60,7 @@ class App:
         return report
 
     async def timer(self, *, past_due: bool, parent: TraceParent | None) -> list[str]:
-        """Answer the timer: run the only shard, or answer the messages that make others run theirs."""
+        """Run the only shard, or return the messages that make others run theirs."""
         scheduled_at = self.scheduled_at()
         if len(self.shards) == 1:
             await self.fire(Firing(scheduled_at=scheduled_at, past_due=past_due, parent=parent))
@@ -72,7 +72,7 @@ class App:
         ]
 
     async def shard(self, text: str, *, parent: TraceParent | None) -> None:
-        """Answer a queue message: run its shard, or drop it and count that."""
+        """Run the shard that a queue message names, or drop it and count that."""
         message = fleet.decode(text)
         why = fleet.dropped(
             message, now=self.world.clock(), interval=self.settings.interval, shards=len(self.shards)
@@ -104,16 +104,16 @@ class App:
         )
 
     def scheduled_at(self) -> datetime:
-        """Answer the schedule's time that a timer firing now stands for; it may fire up to 1 s early."""
+        """Return the schedule's time that a timer firing now stands for; it may fire up to 1 s early."""
         tolerance = min(timedelta(seconds=1), self.settings.interval / 2)
         return settings.scheduled_before(self.settings.schedule, self.world.clock(), tolerance)
 
     async def status(self) -> dict[str, Any]:
-        """Answer the status document from the saved state of all shards."""
+        """Return the status document from the saved state of all shards."""
         return await status.document(self.world.store, self._page(), self.world.clock())
 
     async def fresh(self) -> bool:
-        """Answer whether every shard has completed a tick lately."""
+        """Return whether every shard has completed a tick lately."""
         return await status.fresh(self.world.store, self._page(), self.world.clock())
 
     def _page(self) -> Page:
@@ -133,7 +133,7 @@ class App:
 
 
 def load(environment: Mapping[str, str]) -> Settings:
-    """Answer the settings. Raises ``ConfigurationError`` with every problem, telemetry's among them."""
+    """Return the settings. Raises ``ConfigurationError`` with every problem, telemetry's among them."""
     sending = TelemetrySettings(
         connection_string=environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING"),
         authentication_string=environment.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
@@ -149,7 +149,7 @@ def load(environment: Mapping[str, str]) -> Settings:
 
 
 def build(environment: Mapping[str, str], *, debug: bool = False, writer: str | None = None) -> App:
-    """Answer the app that the settings describe. Raises ``ConfigurationError`` with every problem.
+    """Return the app that the settings describe. Raises ``ConfigurationError`` with every problem.
 
     ``writer`` is the name that canaries are stamped with: the vantage's, if no other. Who writes beside a
     deployed probe needs a name of its own, or its stamps pass for the probe's.
@@ -208,7 +208,7 @@ def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) 
 
 @cache
 def app() -> App:
-    """Answer this process's app, built from its environment on first use and kept after that.
+    """Return this process's app, built from its environment on first use and kept after that.
 
     A failure is not kept: the next call tries again, and tells again.
     """
@@ -216,7 +216,7 @@ def app() -> App:
 
 
 def binding(name: str) -> str:
-    """Answer what a trigger is bound to: a setting's value, or its default where it is not set.
+    """Return what a trigger is bound to: a setting's value, or its default where it is not set.
 
     The host would resolve ``%NAME%`` as well, but would not start when the setting is missing.
     """
@@ -224,7 +224,7 @@ def binding(name: str) -> str:
 
 
 def monitored() -> bool:
-    """Answer whether the host shall persist the timer's state; it may only for intervals of a minute or more.
+    """Return whether the host shall persist the timer's state; it may only for intervals of a minute or more.
 
     Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#attributes
     """
@@ -235,7 +235,7 @@ def monitored() -> bool:
 
 
 def parent(context: Any) -> TraceParent | None:  # noqa: ANN401 - azure.functions.Context, not imported here
-    """Answer the trace context of an invocation, where the host gave one."""
+    """Return the trace context of an invocation, where the host gave one."""
     found = getattr(context, "trace_context", None)
     if not found or not found.trace_parent:
         return None
@@ -243,13 +243,13 @@ def parent(context: Any) -> TraceParent | None:  # noqa: ANN401 - azure.function
 
 
 async def status_response() -> dict[str, Any]:
-    """Answer the status function's response: body, status code and type."""
+    """Return the status function's response: body, status code and type."""
     body = await app().status()
     return {"body": json.dumps(body, indent=1), "status_code": 200, "mimetype": "application/json"}
 
 
 async def health_response() -> dict[str, Any]:
-    """Answer the health function's response; whatever is wrong, it is 503 and says no more."""
+    """Return the health function's response; whatever is wrong, it is 503 and says no more."""
     try:
         healthy = await app().fresh()
     except ConfigurationError as error:

@@ -27,7 +27,7 @@ type Complain = Callable[[str, str, str], None]
 
 
 def resolve(found: Mapping[str, str], prefix: str, complain: Complain) -> Connection | None:
-    """Answer the connection whose settings begin with a prefix; ``None`` when a problem was told instead.
+    """Return the connection whose settings begin with a prefix; ``None`` when a problem was told instead.
 
     Source: https://learn.microsoft.com/azure/azure-functions/functions-reference#connections
     """
@@ -67,7 +67,7 @@ def _of_identity(
 
 
 def service_url(name: str, text: str, complain: Complain, *, identity: bool) -> str | None:
-    """Answer a service URL without its trailing slash; a query may be a SAS, so the value is not printed."""
+    """Return a service URL without its trailing slash; a query may be a SAS, so the value is not printed."""
     example = "Give a blob service URL such as https://NAME.blob.core.windows.net."
     try:
         parts = urlsplit(text.strip())
@@ -86,7 +86,7 @@ def service_url(name: str, text: str, complain: Complain, *, identity: bool) -> 
 
 
 def derived_secondary(primary: str) -> str | None:
-    """Answer the secondary's URL by Azure's naming, for ``*.blob.*`` hosts and the emulator's paths."""
+    """Return the secondary's URL by Azure's naming, for ``*.blob.*`` hosts and the emulator's paths."""
     parts = urlsplit(primary)
     account, dot, rest = parts.netloc.partition(".")
     if dot and _BLOB_HOST.match(rest):
@@ -97,7 +97,7 @@ def derived_secondary(primary: str) -> str | None:
 
 
 def _of_string(name: str, text: str, complain: Complain) -> Connection | None:
-    """Answer the connection of a connection string. The string is never printed: it holds a key."""
+    """Return the connection of a connection string. The string is never printed: it holds a key."""
     try:
         parts = dict(parse_connection_string(text))
     except ValueError:

@@ -13,7 +13,7 @@ from probe.core.target import Location
 
 
 def reasons(report: TickReport) -> list[str]:
-    """Answer why each verdict is what it is: a line per target and endpoint."""
+    """Return why each verdict is what it is: a line per target and endpoint."""
     out = []
     for each in report.targets:
         out.append(f"  {each.target.name}: {each.judgement.target.verdict}: {each.judgement.target.reason}")
@@ -33,7 +33,7 @@ def _write(report: TargetReport) -> list[str]:
 
 
 def _routing(report: TargetReport) -> list[str]:
-    """Answer why reads go where they go, and what must happen before they go elsewhere."""
+    """Return why reads go where they go, and what must happen before they go elsewhere."""
     breaker, policy = report.breaker, report.target.policy
     if report.forced:
         until = time_text(report.forced.until)
@@ -53,7 +53,7 @@ def _routing(report: TargetReport) -> list[str]:
 
 
 def lines(report: TickReport) -> list[str]:
-    """Answer a whole tick: every attempt with its phases, what the breaker made of it, and the verdicts."""
+    """Return a whole tick: every attempt with its phases, what the breaker made of it, and the verdicts."""
     head = (
         f"tick scheduled {report.scheduled_at:%Y-%m-%dT%H:%M:%S.%fZ}, started {seconds(report.lateness)} s "
         f"late, took {seconds(report.duration)} s, state store {report.state_store}"
@@ -148,7 +148,7 @@ def _figures(figures: dict[str, float]) -> str:
 
 
 def status(body: dict[str, Any]) -> list[str]:
-    """Answer the status document in words."""
+    """Return the status document in words."""
     fresh = "fresh" if body["fresh"] else "NOT fresh"
     out = [f"seen from {body['vantage']} at {body['generated_at']}: ticks are {fresh}"]
     for shard in body["shards"]:

@@ -28,12 +28,12 @@ class Message:
 
 
 def shards(targets: Sequence[Target], size: int) -> tuple[tuple[Target, ...], ...]:
-    """Answer the targets in shards of at most ``size``, in their order."""
+    """Return the targets in shards of at most ``size``, in their order."""
     return tuple(batched(targets, size, strict=False))
 
 
 def encode(message: Message) -> str:
-    """Answer the queue message's text."""
+    """Return the queue message's text."""
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -46,7 +46,7 @@ def encode(message: Message) -> str:
 
 
 def decode(text: str) -> Message:
-    """Answer the message of a text. Raises ``ProbeError`` for one that is not ours."""
+    """Return the message of a text. Raises ``ProbeError`` for one that is not ours."""
     try:
         value = json.loads(text)
         schema = value["schema"]
@@ -77,7 +77,7 @@ def _utc(text: str) -> datetime:
 
 
 def dropped(message: Message, *, now: datetime, interval: timedelta, shards: int) -> str | None:
-    """Answer why a message is not run: it is late, or the fleet was cut anew since; else ``None``."""
+    """Return why a message is not run: it is late, or the fleet was cut anew since; else ``None``."""
     age = now - message.scheduled_at
     if age > interval:
         return f"it was scheduled {age.total_seconds():.0f} s ago, and the next tick is due already"

@@ -17,7 +17,7 @@ from probe.core.report import TickReport
 from probe.core.target import Location, Target
 
 type Clock = Callable[[], datetime]
-"""Answers the time now, aware UTC."""
+"""Returns the time now, aware UTC."""
 
 
 class Probing(Protocol):
@@ -35,7 +35,7 @@ class Probing(Protocol):
         """Write the canary to the primary once, creating its container where that is missing.
 
         ``sequence`` ``None`` says that nothing is remembered: the writer goes on from the stamp that the
-        blob carries. Answers the stamp that was written, ``None`` on a failure.
+        blob carries. Returns the stamp that was written, ``None`` on a failure.
         """
         ...
 
@@ -68,7 +68,7 @@ class StateStore(Protocol):
         ...
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
-        """Save the record if the stored version still has this tag, and answer the new tag.
+        """Save the record if the stored version still has this tag, and return the new tag.
 
         Raises ``StateConflict`` when it has another one, ``StateError`` when the store cannot be reached.
         """

@@ -63,7 +63,7 @@ class Reader:
         return reading
 
     def floor(self, location: Location) -> Stamp | None:
-        """Answer the newest stamp that a location must show by now.
+        """Return the newest stamp that a location must show by now.
 
         The primary is strongly consistent: once a write has succeeded, an older canary there is a rollback.
         """
@@ -92,7 +92,7 @@ class Reader:
         return made
 
     def _left(self, location: Location, route: Route) -> bool:
-        """Answer whether the breaker has just moved away from the primary, and there is another location."""
+        """Return whether the breaker has just moved away from the primary, and there is another location."""
         moved = self.breaker.epoch != route.epoch and self.breaker.state is State.OPEN
         return moved and location is Location.PRIMARY and route.then is Location.SECONDARY
 

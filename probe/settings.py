@@ -106,7 +106,7 @@ class _Rules(BaseModel):
 
 
 class _Environment(_Rules):
-    """Every setting of ours; ``setting_name`` answers the app setting's name of a field."""
+    """Every setting of ours; ``setting_name`` returns the app setting's name of a field."""
 
     schedule: str = Field("0 * * * * *", description="NCRONTAB of the timer, UTC")
     targets: str | None = Field(
@@ -131,7 +131,7 @@ class _Environment(_Rules):
 
 
 def setting_name(field_name: str) -> str:
-    """Answer the app setting's name of a field."""
+    """Return the app setting's name of a field."""
     return "PROBE_WRITE_CANARY" if field_name == "write" else f"PROBE_{field_name.upper()}"
 
 
@@ -215,7 +215,7 @@ class _Problems:
 
 
 def _shown(value: object) -> str:
-    """Answer a value to print, cut to a line; one that may hold a secret is not shown."""
+    """Return a value to print, cut to a line; one that may hold a secret is not shown."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     if _SECRET.search(text):
         return "(not shown, as it may hold a secret)"
@@ -253,7 +253,7 @@ def _remedy(name: str) -> str:
 
 
 def load(environment: Mapping[str, str]) -> Settings:
-    """Answer the settings that a mapping holds. Raises ``ConfigurationError`` with every problem."""
+    """Return the settings that a mapping holds. Raises ``ConfigurationError`` with every problem."""
     found = {name: value for name, value in environment.items() if value.strip()}
     problems = _Problems()
     own = _environment(found, problems)
@@ -286,7 +286,7 @@ def load(environment: Mapping[str, str]) -> Settings:
 
 
 def _environment(found: Mapping[str, str], problems: _Problems) -> _Environment:
-    """Answer the parsed settings; those that are wrong are told, and stand at their defaults meanwhile."""
+    """Return the parsed settings; those that are wrong are told, and stand at their defaults meanwhile."""
     values = {name: found[setting] for setting, (name, _) in FIELDS.items() if setting in found}
     try:
         return _Environment.model_validate(values)
@@ -301,7 +301,7 @@ def _vantage(found: Mapping[str, str]) -> str:
 
 
 def occurrences(schedule: str, start: datetime) -> croniter:
-    """Answer an iterator over a schedule's times. Raises ``ValueError`` for one that is no NCRONTAB.
+    """Return an iterator over a schedule's times. Raises ``ValueError`` for one that is no NCRONTAB.
 
     Where a day of the month and a weekday are given, both must hold, as the host has it.
     Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
@@ -318,7 +318,7 @@ def occurrences(schedule: str, start: datetime) -> croniter:
 
 
 def _abbreviated(name: re.Match[str]) -> str:
-    """Answer the three letters of a month's or a weekday's name, written out or not."""
+    """Return the three letters of a month's or a weekday's name, written out or not."""
     word = name[0].lower()
     if len(word) < _ABBREVIATION or not any(each.startswith(word) for each in _NAMES):
         raise ValueError(f"{word[:20]!r} is no month and no weekday")
@@ -326,13 +326,13 @@ def _abbreviated(name: re.Match[str]) -> str:
 
 
 def scheduled_before(schedule: str, now: datetime, tolerance: timedelta) -> datetime:
-    """Answer the schedule's last time at or before ``now``; a timer may fire early by the tolerance."""
+    """Return the schedule's last time at or before ``now``; a timer may fire early by the tolerance."""
     found: datetime = occurrences(schedule, now + tolerance + timedelta(microseconds=1)).get_prev(datetime)
     return found.astimezone(UTC)
 
 
 def interval(schedule: str) -> timedelta:
-    """Answer the shortest time between two of a schedule's next 200 times. Raises ``ValueError``."""
+    """Return the shortest time between two of a schedule's next 200 times. Raises ``ValueError``."""
     times = occurrences(schedule, datetime(2026, 1, 1, tzinfo=UTC))
     try:
         found: list[datetime] = [times.get_next(datetime) for _ in range(200)]
@@ -363,7 +363,7 @@ def _relate(own: _Environment, shortest: timedelta, problems: _Problems) -> None
 
 
 def _held(rules: _Rules, name: str) -> str:
-    """Answer how a number is said: what was set, or the default that nobody set."""
+    """Return how a number is said: what was set, or the default that nobody set."""
     value = f"{getattr(rules, name):g}"
     return f"holds {value}" if name in rules.model_fields_set else f"is {value} where it is not set"
 
@@ -524,7 +524,7 @@ def _target(name: str, connection: Connection, rules: _Rules) -> Target:
 
 
 def _policy(rules: _Rules) -> Policy:
-    """Answer the policy; a default that another setting undercuts follows it down."""
+    """Return the policy; a default that another setting undercuts follows it down."""
     rules = rules.model_copy(
         update={
             "connect_timeout": min(rules.connect_timeout, rules.deadline),
@@ -610,7 +610,7 @@ def _target_warnings(target: Target, own: _Environment) -> list[str]:
 
 
 def worst_tick(target: Target) -> timedelta:
-    """Answer how long a tick takes whose primary never answers while its secondary does at once."""
+    """Return how long a tick takes whose primary never answers while its secondary does at once."""
     policy = target.policy
     attempts = min(policy.failure_threshold, policy.reads * policy.attempts)
     write = policy.deadline if target.write else timedelta(0)
@@ -618,7 +618,7 @@ def worst_tick(target: Target) -> timedelta:
 
 
 def effective(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Answer (setting, value, ``set`` or ``default``) of every setting, for ``check``; secrets masked."""
+    """Return (setting, value, ``set`` or ``default``) of every setting, for ``check``; secrets masked."""
     rows = []
     for name in (PROBED, *FIELDS, *FOREIGN):
         held = environment.get(name, "").strip()

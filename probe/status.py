@@ -37,12 +37,12 @@ class Page:
 
     @property
     def patience(self) -> timedelta:
-        """Answer how old the last completed tick may be: a missed tick is forgiven, two are not."""
+        """Return how old the last completed tick may be: a missed tick is forgiven, two are not."""
         return 2 * self.interval + self.budget
 
 
 async def document(store: StateStore, page: Page, now: datetime) -> dict[str, Any]:
-    """Answer the status as JSON values, schema 1: ``shards`` and ``targets``, the newest tick of each."""
+    """Return the status as JSON values, schema 1: ``shards`` and ``targets``, the newest tick of each."""
     loaded = await asyncio.gather(*(_load(store, each) for each in range(len(page.shards))))
     shards = [_shard(number, record, error, page, now) for number, (record, error) in enumerate(loaded)]
     targets = [
@@ -61,7 +61,7 @@ async def document(store: StateStore, page: Page, now: datetime) -> dict[str, An
 
 
 async def fresh(store: StateStore, page: Page, now: datetime) -> bool:
-    """Answer whether every shard has completed a tick lately; ``False`` when that cannot be known."""
+    """Return whether every shard has completed a tick lately; ``False`` when that cannot be known."""
     loaded = await asyncio.gather(*(_load(store, each) for each in range(len(page.shards))))
     return all(_is_fresh(record, page, now) for record, _ in loaded)
 
@@ -140,7 +140,7 @@ def _time(value: datetime | None) -> str | None:
 
 
 def lines(report: TickReport) -> list[str]:
-    """Answer a tick as log lines: one for each target, and one where the tick itself has something to say."""
+    """Return a tick as log lines: one for each target, and one where the tick itself has something to say."""
     out = [_line(report, each) for each in report.targets]
     out += [f"  {each.target.name}: {moved}" for each in report.targets for moved in _moves(each)]
     if report.reason or report.state_store != "ok" or not out:

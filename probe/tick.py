@@ -104,7 +104,7 @@ class _Found:
 
 
 async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickReport:
-    """Run one tick of one shard, and answer its report after it was saved, emitted and flushed.
+    """Run one tick of one shard, and return its report after it was saved, emitted and flushed.
 
     Raises whatever a bug raises, after the other targets' findings were saved and told.
     """
@@ -244,7 +244,7 @@ class _Store:
 
 
 def _answered(error: StateError) -> bool:
-    """Answer whether anything of the store was heard, though it failed: then we have a network."""
+    """Return whether anything of the store was heard, though it failed: then we have a network."""
     return error.error_type not in PATH_ERRORS
 
 
@@ -351,7 +351,7 @@ def _folded(
     *,
     store_reachable: bool = True,
 ) -> tuple[ShardRecord, list[TargetReport]]:
-    """Answer the shard's record with a tick's facts folded onto it, and the reports judged on that."""
+    """Return the shard's record with a tick's facts folded onto it, and the reports judged on that."""
     base = record or ShardRecord(targets={})
     reports, remembered = [], dict(base.targets)
     for each in found:

@@ -87,7 +87,7 @@ class Summary:
         }
 
     def exit_code(self) -> int:
-        """Answer 0 when every read was served and none met a corrupt canary, 3 when there was none."""
+        """Return 0 when every read was served and none met a corrupt canary, 3 when there was none."""
         if self.served[None] or self.corrupt:
             return 1
         return 0 if self.reads else 3
@@ -209,7 +209,7 @@ class _Watched:
 
 
 async def run(app: App, plan: Plan, show: Show) -> int:
-    """Watch a target and answer the exit code; Ctrl-C ends the reads, not the summary and the clean-up."""
+    """Watch a target and return the exit code; Ctrl-C ends the reads, not the summary and the clean-up."""
     summary = Summary()
     try:
         ledger = await _prepare(app, plan, show)

@@ -24,7 +24,7 @@ class TokenSource(Protocol):
     """Hands out bearer tokens for storage."""
 
     async def get(self, entra: Entra) -> str:
-        """Answer a token that is still good for a while. Raises ``TokenError``; bounded in time."""
+        """Return a token that is still good for a while. Raises ``TokenError``; bounded in time."""
         ...
 
 
@@ -37,7 +37,7 @@ class Grant:
 
 
 def grant(connection: Connection, url: str, *, now: datetime) -> Grant:
-    """Answer what is shown to the service at a URL. Raises ``ConfigurationError`` where nothing may be."""
+    """Return what is shown to the service at a URL. Raises ``ConfigurationError`` where nothing may be."""
     https = urlsplit(url).scheme == "https"
     match connection.authorization:
         case Sas(token=token):

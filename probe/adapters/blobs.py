@@ -48,11 +48,11 @@ class Credentials(Protocol):
     """Where tokens come from; they are kept there."""
 
     async def get(self, entra: Entra) -> str:
-        """Answer a token, and keep it. Raises ``TokenError``; bounded in time."""
+        """Return a token, and keep it. Raises ``TokenError``; bounded in time."""
         ...
 
     def credential(self, entra: Entra) -> AsyncTokenCredential:
-        """Answer a credential that hands out what is kept, and raises ``ClientAuthenticationError``."""
+        """Return a credential that hands out what is kept, and raises ``ClientAuthenticationError``."""
         ...
 
 
@@ -116,7 +116,7 @@ class Failure:
 
 
 def failure_of(error: BaseException, where: Where) -> Failure:
-    """Answer what an exception of the SDK, or of the transport under it, means.
+    """Return what an exception of the SDK, or of the transport under it, means.
 
     Raises ``ProbeError`` where it says something of this machine, as the transport's own table does.
     """
@@ -139,13 +139,13 @@ def failure_of(error: BaseException, where: Where) -> Failure:
 
 
 def is_path_fault(error: BaseException) -> bool:
-    """Answer whether a failure is the endpoint's or the path's, so that the same call may well succeed."""
+    """Return whether a failure is the endpoint's or the path's, so that the same call may well succeed."""
     nowhere = Where(address="", phase=None)
     return fault_of(failure_of(error, nowhere).error_type) is Fault.PATH
 
 
 def _transport_error(error: BaseException) -> BaseException | None:
-    """Answer the transport's exception under one of the SDK's, or the exception itself where it is one."""
+    """Return the transport's exception under one of the SDK's, or the exception itself where it is one."""
     seen: BaseException | None = error
     while seen is not None and (isinstance(seen, _DroppedError) or not isinstance(seen, RAISED)):
         seen = getattr(seen, "inner_exception", None) or seen.__cause__
@@ -167,14 +167,14 @@ def _failure(error: BaseException, error_type: str, said: str) -> Failure:
 
 
 def service_error(error: BaseException) -> str | None:
-    """Answer the service's own code for a failure."""
+    """Return the service's own code for a failure."""
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
     code = headers.get("x-ms-error-code") or getattr(error, "error_code", None)
     return str(getattr(code, "value", code)) if code else None
 
 
 def _said(error: BaseException) -> str:
-    """Answer the first line of what the service said, without queries; the rest repeats ids."""
+    """Return the first line of what the service said, without queries; the rest repeats ids."""
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return re.sub(r"\?[^\s'\">)]+", "?...", first).rstrip(".")
 
@@ -194,7 +194,7 @@ def _remedy(error_type: str) -> str:
 
 
 def where(url: str, watch: Stopwatch) -> Where:
-    """Answer where a call to a URL is, for what its failure is told as."""
+    """Return where a call to a URL is, for what its failure is told as."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return Where(address=f"{parts.hostname}:{port}", phase=watch.phase, reused=watch.reused)
@@ -268,7 +268,7 @@ class _Transport(AioHttpTransport):  # type: ignore[misc] # azure-core exports i
 
 
 def _session(middleware: ClientMiddlewareType) -> aiohttp.ClientSession:
-    """Answer a session with no proxies, cookies, cached names or repetition."""
+    """Return a session with no proxies, cookies, cached names or repetition."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=ThreadPerLookup(), use_dns_cache=False, ssl=tls_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -312,7 +312,7 @@ async def put(  # noqa: PLR0913 - a PUT's parts
     condition: Mapping[str, Any] | None = None,
     request_id: str | None = None,
 ) -> Mapping[str, Any]:
-    """PUT a block blob whole and answer the response's headers, as the SDK spells them."""
+    """PUT a block blob whole and return the response's headers, as the SDK spells them."""
     return await blob.upload_blob(
         body,
         metadata=metadata,
@@ -323,14 +323,14 @@ async def put(  # noqa: PLR0913 - a PUT's parts
 
 
 def unchanged(tag: str | None) -> Mapping[str, Any]:
-    """Answer the condition that a blob still has this ETag; ``None``: that there is none yet."""
+    """Return the condition that a blob still has this ETag; ``None``: that there is none yet."""
     if tag is None:
         return {"overwrite": False}
     return {"overwrite": True, "etag": tag, "match_condition": MatchConditions.IfNotModified}
 
 
 async def create_container(service: BlobServiceClient, name: str, request_id: str | None = None) -> bool:
-    """Create a container and answer whether this call did; somebody else's was as good."""
+    """Create a container and return whether this call did; somebody else's was as good."""
     try:
         await service.create_container(name, client_request_id=request_id or str(uuid4()))
     except azure.AzureError as error:

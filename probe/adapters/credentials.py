@@ -43,7 +43,7 @@ class Source(Protocol):
 
 
 def identity(entra: Entra) -> Source:
-    """Answer azure-identity's credential for an identity."""
+    """Return azure-identity's credential for an identity."""
     from azure.identity.aio import (  # noqa: PLC0415 - only who needs a token pays for the import
         DefaultAzureCredential,
         ManagedIdentityCredential,
@@ -71,11 +71,11 @@ class Tokens:
         self._keepers: dict[tuple[Entra, tuple[str, ...]], _Keeper] = {}
 
     async def get(self, entra: Entra) -> str:
-        """Answer a token for storage. Raises ``TokenError``."""
+        """Return a token for storage. Raises ``TokenError``."""
         return (await self.held(entra, (SCOPE,))).token
 
     async def held(self, entra: Entra, scopes: tuple[str, ...]) -> "AccessTokenInfo":
-        """Answer a token for any scopes, with its times. Raises ``TokenError``."""
+        """Return a token for any scopes, with its times. Raises ``TokenError``."""
         keeper = self._keepers.get((entra, scopes))
         if keeper is None:
             keeper = _Keeper(entra=entra, clock=self._clock)
@@ -92,7 +92,7 @@ class Tokens:
             return await self._sources[entra].get_token_info(*scopes, options=options)
 
     def credential(self, entra: Entra) -> "SharedCredential":
-        """Answer a credential for the SDK's async clients; closing it closes nothing of ours."""
+        """Return a credential for the SDK's async clients; closing it closes nothing of ours."""
         return SharedCredential(tokens=self, entra=entra)
 
     async def aclose(self) -> None:
@@ -170,7 +170,7 @@ class SharedCredential:
     async def get_token_info(
         self, *scopes: str, options: "TokenRequestOptions | None" = None
     ) -> "AccessTokenInfo":
-        """Answer a token. Raises azure-core's ``ClientAuthenticationError``, as the SDK expects."""
+        """Return a token. Raises azure-core's ``ClientAuthenticationError``, as the SDK expects."""
         from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - as in ``identity``
 
         try:
@@ -188,7 +188,7 @@ class SharedCredential:
         enable_cae: bool = False,
         **_: object,
     ) -> "AccessToken":
-        """Answer a token in azure-core's older shape."""
+        """Return a token in azure-core's older shape."""
         from azure.core.credentials import AccessToken  # noqa: PLC0415 - as in ``identity``
 
         options: TokenRequestOptions = {"enable_cae": enable_cae}

@@ -82,7 +82,7 @@ class Endpoints:
         self._tls = tls
 
     def open(self, target: Target) -> "TargetProbing":
-        """Answer the way to a target; nothing is connected yet, and ``aclose`` must follow.
+        """Return the way to a target; nothing is connected yet, and ``aclose`` must follow.
 
         Raises ``ConfigurationError`` for a connection that cannot be used as it is.
         """
@@ -176,7 +176,7 @@ class TargetProbing:
     async def _asked(
         self, location: Location, purpose: Purpose, url: URL, size: int
     ) -> tuple[Reading, bytes | None, CIMultiDictProxy[str]]:
-        """Make the request, and answer what it showed short of its content, a good one with its body."""
+        """Make the request, and return what it showed short of its content, a good one with its body."""
         asked = _Asked(location=location, purpose=purpose, request_id=str(uuid.uuid4()))
         started_at, began = self._clock(), perf_counter()
         try:
@@ -195,7 +195,7 @@ class TargetProbing:
 
 
 def _url(base: str, grant_: Grant) -> URL:
-    """Answer the URL with the signature added as it was made: quoting it again would break it."""
+    """Return the URL with the signature added as it was made: quoting it again would break it."""
     joint = "&" if "?" in base else "?"
     return URL(f"{base}{joint}{grant_.query}" if grant_.query else base, encoded=True)
 
@@ -230,7 +230,7 @@ def _told(asked: _Asked, exchange: Exchange, started_at: datetime) -> Reading:
 
 
 def _error(exchange: Exchange) -> tuple[str | None, str | None]:
-    """Answer the ``error.type`` and the detail, short of the content."""
+    """Return the ``error.type`` and the detail, short of the content."""
     if exchange.failure is not None:
         return exchange.failure.error_type, exchange.failure.detail
     if exchange.status is None:
@@ -246,7 +246,7 @@ def _error(exchange: Exchange) -> tuple[str | None, str | None]:
 
 
 def _metadata(headers: CIMultiDictProxy[str]) -> dict[str, str]:
-    """Answer the blob's metadata; what comes twice, or is not printable ASCII, is as good as missing."""
+    """Return the blob's metadata; what comes twice, or is not printable ASCII, is as good as missing."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         if name.lower().startswith(_METADATA) and value.isascii() and value.isprintable():

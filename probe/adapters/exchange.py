@@ -118,7 +118,7 @@ class Line:
         )
 
     async def _opened(self, url: URL) -> aiohttp.ClientSession:
-        """Answer the session in use, after the loop has seen what its connections met; or a fresh one."""
+        """Return the session in use, after the loop has seen what its connections met; or a fresh one."""
         if self._session is not None:
             await asyncio.sleep(0)  # the loop polls the sockets ...
             await asyncio.sleep(0)  # ... and has told their protocols
@@ -232,7 +232,7 @@ class _Get:
         return b"".join(parts)
 
     def _lost(self) -> BaseException | None:
-        """Answer what the connection met, as far as its protocol was told."""
+        """Return what the connection met, as far as its protocol was told."""
         return self._connection.exception() if self._connection is not None else None
 
     def _judged(self, error: BaseException) -> Failure:
@@ -254,6 +254,6 @@ class _Get:
 
 
 def _ends_with_connection(answer: aiohttp.ClientResponse) -> bool:
-    """Answer whether only the end of the connection tells where the body ends: then a reset is no end."""
+    """Return whether only the end of the connection tells where the body ends: then a reset is no end."""
     chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
     return answer.content_length is None and not chunked

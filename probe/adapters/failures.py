@@ -146,7 +146,7 @@ RAISED = tuple(kind for kind, _ in TABLE)
 
 
 def failure_of(error: BaseException, where: Where) -> Failure:
-    """Answer what an exception of an attempt says of the endpoint.
+    """Return what an exception of an attempt says of the endpoint.
 
     Raises ``ProbeError`` when it says something of this machine, ``ConfigurationError`` of the settings.
     """
@@ -161,13 +161,13 @@ def failure_of(error: BaseException, where: Where) -> Failure:
 
 
 def plain(text: str, limit: int = _SENTENCE_LIMIT) -> str:
-    """Answer foreign text as short printable ASCII, fit for any log and any JSON."""
+    """Return foreign text as short printable ASCII, fit for any log and any JSON."""
     kept = "".join(each if each.isascii() and each.isprintable() else "?" for each in text)
     return kept if len(kept) <= limit else kept[: limit - 3] + "..."
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Answer the operating system's or TLS's own exception behind aiohttp's."""
+    """Return the operating system's or TLS's own exception behind aiohttp's."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error
     return error.__cause__ or error
@@ -179,7 +179,7 @@ def _errno(error: BaseException) -> int:
 
 
 def _said(error: BaseException) -> str:
-    """Answer the system's words; nothing of them comes from a URL."""
+    """Return the system's words; nothing of them comes from a URL."""
     found = _cause(error)
     if isinstance(found, OSError) and found.errno and found.strerror:
         return found.strerror if found.errno < 0 else os.strerror(found.errno)

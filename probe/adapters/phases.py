@@ -54,7 +54,7 @@ class Stopwatch:
         return timedelta(seconds=time.perf_counter() - self.started)
 
     def phases(self) -> Phases:
-        """Answer the phases that ended."""
+        """Return the phases that ended."""
         spent = {phase.value: timedelta(seconds=value) for phase, value in self._spent.items()}
         return Phases(**spent)
 
@@ -80,7 +80,7 @@ def timed(context: ssl.SSLContext) -> ssl.SSLContext:
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """Answer the process's one TLS context; making it costs 20 ms. It honours ``SSL_CERT_FILE``."""
+    """Return the process's one TLS context; making it costs 20 ms. It honours ``SSL_CERT_FILE``."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return timed(context)
@@ -104,7 +104,7 @@ async def _reused(_session: aiohttp.ClientSession, context: SimpleNamespace, _pa
 
 @functools.cache
 def trace_config() -> aiohttp.TraceConfig:
-    """Answer the process's one set of hooks that time a request whose ``trace_request_ctx`` is its stopwatch.
+    """Return the process's one set of hooks that time a request whose ``trace_request_ctx`` is its stopwatch.
 
     A numeric host is not looked up and begins with ``connect``.
     """

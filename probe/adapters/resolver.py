@@ -19,12 +19,12 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class ThreadPerLookup(AbstractResolver):
-    """Answers what the system's resolver says now."""
+    """Returns what the system's resolver says now."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Answer a name's addresses. Raises ``OSError`` when it has none or cannot be looked up."""
+        """Return a name's addresses. Raises ``OSError`` when it has none or cannot be looked up."""
         return [
             ResolveResult(hostname=host, host=numeric, port=port, family=kind, proto=proto, flags=_NUMERIC)
             for kind, proto, numeric in await _looked_up(host, port, family)

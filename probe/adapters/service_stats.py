@@ -26,7 +26,7 @@ class _RefusedError(Exception):
 
 
 def sync_of(body: bytes) -> Sync | None:
-    """Answer the stats in a body; ``None`` when it does not hold them."""
+    """Return the stats in a body; ``None`` when it does not hold them."""
     try:
         found = _texts(body)
         status = SyncStatus(found[_STATUS].strip().lower())
@@ -36,7 +36,7 @@ def sync_of(body: bytes) -> Sync | None:
 
 
 def _texts(body: bytes) -> dict[tuple[str, ...], str]:
-    """Answer the text of every element by its path. What says a wanted thing twice is refused."""
+    """Return the text of every element by its path. What says a wanted thing twice is refused."""
     path: list[str] = []
     found: dict[tuple[str, ...], str] = {}
 
@@ -63,7 +63,7 @@ def _texts(body: bytes) -> dict[tuple[str, ...], str]:
 
 
 def _time(text: str) -> datetime | None:
-    """Answer an RFC 1123 time, ``None`` for an empty one. Raises ``ValueError`` for anything else."""
+    """Return an RFC 1123 time, ``None`` for an empty one. Raises ``ValueError`` for anything else."""
     if not text:
         return None
     when = parsedate_to_datetime(text)

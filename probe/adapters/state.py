@@ -47,12 +47,12 @@ def _adapter() -> TypeAdapter[ShardRecord]:
 
 @cache
 def _validator() -> SchemaValidator:
-    """Answer the record's validator; built once, since that takes longer than reading most documents."""
+    """Return the record's validator; built once, since that takes longer than reading most documents."""
     return SchemaValidator(_aware(_adapter().core_schema))
 
 
 def _aware(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts and lists
-    """Answer the schema with a zone required of every time: a naive one breaks the tick that compares it."""
+    """Return the schema with a zone required of every time: a naive one breaks the tick that compares it."""
     if isinstance(schema, list):
         return [_aware(each) for each in schema]
     if not isinstance(schema, dict):
@@ -62,12 +62,12 @@ def _aware(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts 
 
 
 def encode(record: ShardRecord) -> bytes:
-    """Answer the document of a record: JSON, times in RFC 3339."""
+    """Return the document of a record: JSON, times in RFC 3339."""
     return _adapter().dump_json(record)
 
 
 def decode(document: bytes) -> ShardRecord:
-    """Answer the record in a document; fields that are not known are passed over.
+    """Return the record in a document; fields that are not known are passed over.
 
     Raises ``UnreadableError`` when it is not JSON, not a record, or one of another schema.
     """
@@ -81,7 +81,7 @@ def decode(document: bytes) -> ShardRecord:
 
 
 def _why(document: bytes, error: ValidationError) -> str:
-    """Answer what is wrong with a document; its schema first, since that explains the rest."""
+    """Return what is wrong with a document; its schema first, since that explains the rest."""
     try:
         schema = json.loads(document)["schema"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -98,7 +98,7 @@ def _other_schema(schema: int) -> str:
 
 
 def aside_name(name: str, changed_at: datetime) -> str:
-    """Answer the name under which an unreadable version is kept: the same each time that it is loaded."""
+    """Return the name under which an unreadable version is kept: the same each time that it is loaded."""
     return f"{name}.unreadable-{changed_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
@@ -219,7 +219,7 @@ class FileStateStore:
 
 
 def _os_error(error: OSError) -> tuple[str, str]:
-    """Answer the ``error.type`` and the remedy of what the system refused."""
+    """Return the ``error.type`` and the remedy of what the system refused."""
     if isinstance(error, TimeoutError):
         return "timeout", "end the process that holds its lock, or put the file on a disk that answers"
     if isinstance(error, PermissionError) or error.errno == EROFS:
@@ -232,7 +232,7 @@ def _os_error(error: OSError) -> tuple[str, str]:
 
 
 def _read(path: Path) -> tuple[bytes | None, datetime]:
-    """Answer a file's bytes, ``None`` where there is none, and when it changed."""
+    """Return a file's bytes, ``None`` where there is none, and when it changed."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             found = os.fstat(file.fileno())

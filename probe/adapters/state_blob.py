@@ -116,7 +116,7 @@ class BlobStateStore:
 
 
 async def _downloaded(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
-    """Answer what ``_download`` does, tried again where the path failed."""
+    """Return what ``_download`` does, tried again where the path failed."""
     for pause in _LOAD_PAUSES:
         try:
             return await _download(blob)
@@ -128,7 +128,7 @@ async def _downloaded(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
 
 
 async def _download(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
-    """Answer a blob's bytes, ETag and time of change; ``None`` where there is none."""
+    """Return a blob's bytes, ETag and time of change; ``None`` where there is none."""
     try:
         found = await blob.download_blob()
         if found.size > SIZE_LIMIT:
@@ -144,7 +144,7 @@ async def _download(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
 
 
 async def _upload(blob: BlobClient, document: bytes, tag: str | None) -> str:
-    """Put a document in the place of the version with this tag, or of none, and answer the new tag."""
+    """Put a document in the place of the version with this tag, or of none, and return the new tag."""
     headers = await blobs.put(blob, document, content_type="application/json", condition=blobs.unchanged(tag))
     return str(headers["etag"])
 
@@ -159,7 +159,7 @@ async def _keep(blob: BlobClient, document: bytes) -> None:
 
 
 def safe(prefix: str) -> str:
-    """Answer a prefix as one segment of a blob's name; one that had to be changed ends in its digest."""
+    """Return a prefix as one segment of a blob's name; one that had to be changed ends in its digest."""
     kept = re.sub(r"[^A-Za-z0-9_-]+", "-", prefix).strip("-")[:_PREFIX_LIMIT]
     if kept and kept == prefix:
         return kept

@@ -103,7 +103,7 @@ class CanaryWriter:
         self._found: set[str] = set()
 
     def created(self, target: Target) -> bool:
-        """Answer whether this process created the target's container."""
+        """Return whether this process created the target's container."""
         return target.name in self._created
 
     async def write(
@@ -215,7 +215,7 @@ class CanaryWriter:
         return Cleanup(blob=gone, container=True)
 
     async def _delete_blob(self, blob: BlobClient) -> tuple[bool, str | None]:
-        """Delete the blob while it carries our stamp; answer whether it went, and why not."""
+        """Delete the blob while it carries our stamp; return whether it went, and why not."""
         try:
             shown = await blob.get_blob_properties()
             if not self._is_ours(canary.decode(shown.metadata)):
@@ -228,7 +228,7 @@ class CanaryWriter:
         return True, None
 
     def _is_ours(self, found: Stamp | None) -> bool:
-        """Answer whether a stamp names this writer, in the spelling that a header allows."""
+        """Return whether a stamp names this writer, in the spelling that a header allows."""
         return found is not None and found.writer == canary.encode(self._stamp(0))["writer"]
 
 
@@ -249,7 +249,7 @@ def _failed(failure: Failure, started_at: datetime, watch: Stopwatch, request_id
 
 
 async def _next_sequence(blob: BlobClient, request_id: str) -> tuple[int, bool]:
-    """Answer the sequence after the one that the blob shows, 1 where it has none; and if there is a blob."""
+    """Return the sequence after the one that the blob shows, 1 where it has none; and if there is a blob."""
     try:
         shown = await blob.get_blob_properties(client_request_id=request_id)
     except ResourceNotFoundError as error:

@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-- The breaker is a value. ``observe`` answers the next value and the events; nothing is changed in place, and
+- The breaker is a value. ``observe`` returns the next value and the events; nothing is changed in place, and
   no clock, socket or randomness is used.
 - Every move stands in ``TRANSITIONS``. A pair that is not there is illegal, and changes nothing.
 - Only path faults count (``reading.fault_of``); a slow success counts for the rate, not for the run of
@@ -135,12 +135,12 @@ class Route:
 
 
 def fresh(now: datetime) -> Breaker:
-    """Answer the breaker of a target that was never probed: closed."""
+    """Return the breaker of a target that was never probed: closed."""
     return Breaker(since=now)
 
 
 def route(breaker: Breaker, *, policy: Policy, now: datetime, geo: bool = True) -> Route:
-    """Answer how the next read goes. ``geo`` says that the target has a secondary."""
+    """Return how the next read goes. ``geo`` says that the target has a secondary."""
     if not geo:
         return _route(breaker, Location.PRIMARY, policy.attempts, then=False, forced=True)
     if policy.forced and now < policy.forced.until:
@@ -168,7 +168,7 @@ def _route(
 
 
 def fact(reading: Reading, *, route: Route, policy: Policy) -> Fact:
-    """Answer what the breaker learns from the reading of an attempt of a read."""
+    """Return what the breaker learns from the reading of an attempt of a read."""
     return Fact(
         location=reading.location,
         purpose=reading.purpose,
@@ -182,7 +182,7 @@ def fact(reading: Reading, *, route: Route, policy: Policy) -> Fact:
 
 
 def observe(breaker: Breaker, fact: Fact, *, policy: Policy) -> tuple[Breaker, tuple[Transition, ...]]:
-    """Answer the breaker after a fact, and the transitions that it caused (none or one)."""
+    """Return the breaker after a fact, and the transitions that it caused (none or one)."""
     counted = replace(breaker, totals=_counted(breaker.totals, fact))
     if fact.epoch != breaker.epoch:
         return counted, ()
@@ -196,7 +196,7 @@ def observe(breaker: Breaker, fact: Fact, *, policy: Policy) -> tuple[Breaker, t
 
 
 def elapse(breaker: Breaker, *, policy: Policy, now: datetime) -> tuple[Breaker, tuple[Transition, ...]]:
-    """Answer the breaker after time alone has passed: the cooldown, and the multiplier's fall back."""
+    """Return the breaker after time alone has passed: the cooldown, and the multiplier's fall back."""
     match breaker.state:
         case State.CLOSED:
             return _calmed(breaker, now), ()
@@ -209,7 +209,7 @@ def elapse(breaker: Breaker, *, policy: Policy, now: datetime) -> tuple[Breaker,
 def replay(
     breaker: Breaker, facts: Iterable[Fact], *, policy: Policy
 ) -> tuple[Breaker, tuple[Transition, ...]]:
-    """Answer the breaker after facts that were gathered on an older copy of it.
+    """Return the breaker after facts that were gathered on an older copy of it.
 
     A fact whose epoch the newer breaker is still in moves it as if it had happened there; the others are
     counted. So neither of two ticks that ran at once loses a count or undoes the other's move. A fact of a
@@ -272,7 +272,7 @@ def _calmed(breaker: Breaker, now: datetime) -> Breaker:
 
 
 def failure_rate(breaker: Breaker, policy: Policy) -> float | None:
-    """Answer the share (0 to 1) of bad primary attempts, ``None`` while there are too few samples."""
+    """Return the share (0 to 1) of bad primary attempts, ``None`` while there are too few samples."""
     if len(breaker.recent) < policy.minimum_samples:
         return None
     return sum(breaker.recent) / len(breaker.recent)
@@ -333,7 +333,7 @@ def _move(
 
 
 def destination(state: State, trigger: Trigger) -> State:
-    """Answer where a trigger moves a state. Raises ``IllegalTransition`` where the table has no such move."""
+    """Return where a trigger moves a state. Raises ``IllegalTransition`` where the table has no such move."""
     try:
         return TRANSITIONS[state, trigger]
     except KeyError:
@@ -352,7 +352,7 @@ def _figures(breaker: Breaker) -> dict[str, float]:
 
 
 def diagram() -> str:
-    """Answer the Mermaid state diagram of ``TRANSITIONS``."""
+    """Return the Mermaid state diagram of ``TRANSITIONS``."""
     lines = ["stateDiagram-v2", "    [*] --> closed"]
     name = {State.HALF_OPEN: "half_open"}
     lines += [

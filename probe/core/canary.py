@@ -1,7 +1,7 @@
 """The canary's stamp: how it is written into blob metadata, read back and verified.
 
 Rules kept here: the digest is recomputed from the bytes that arrived; a stamp is whole or it is none;
-verifying never raises, it answers an ``error.type``. Metadata keys are lower-case letters only, so that
+verifying never raises, it returns an ``error.type``. Metadata keys are lower-case letters only, so that
 they survive every client's idea of header case.
 """
 
@@ -28,7 +28,7 @@ class Stamp:
     writer: str
 
     def covers(self, other: Self) -> bool:
-        """Answer whether who shows this stamp has seen ``other``: the same writer's later or equal one.
+        """Return whether who shows this stamp has seen ``other``: the same writer's later or equal one.
 
         Stamps of different writers (two vantages on one blob) are ordered by the time written.
         """
@@ -38,7 +38,7 @@ class Stamp:
 
 
 def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> Stamp:
-    """Answer the stamp of a body that is about to be written, equal to the one that will be read back.
+    """Return the stamp of a body that is about to be written, equal to the one that will be read back.
 
     So ``writer`` is kept to printable ASCII, as a header wants it.
     """
@@ -48,7 +48,7 @@ def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> S
 
 
 def encode(value: Stamp) -> dict[str, str]:
-    """Answer the blob metadata of a stamp."""
+    """Return the blob metadata of a stamp."""
     return {
         "sequence": str(value.sequence),
         "writtenat": value.written_at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -58,7 +58,7 @@ def encode(value: Stamp) -> dict[str, str]:
 
 
 def decode(metadata: Mapping[str, str]) -> Stamp | None:
-    """Answer the stamp in blob metadata, or ``None`` where it is missing or not whole."""
+    """Return the stamp in blob metadata, or ``None`` where it is missing or not whole."""
     found = {key.lower(): value for key, value in metadata.items()}
     try:
         sequence, written_at, sha256, writer = (found[key] for key in _KEYS)
@@ -82,7 +82,7 @@ def verify(
     floor: Stamp | None,
     stamped: bool,
 ) -> tuple[Stamp | None, str | None]:
-    """Answer the stamp that a body carries and the ``error.type`` of what is wrong with it.
+    """Return the stamp that a body carries and the ``error.type`` of what is wrong with it.
 
     ``floor`` is the newest stamp this location has already shown. ``stamped`` says that the blob must carry
     a stamp (the probe writes it); a blob probed read-only is verified by its Content-MD5 where it has one.

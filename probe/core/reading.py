@@ -58,7 +58,7 @@ _RETRIABLE_CLIENT_ERRORS = (408, 429)
 
 
 def error_of_status(status: int) -> str | None:
-    """Answer the ``error.type`` of an HTTP status; ``None`` for 200, the only good answer to our GET.
+    """Return the ``error.type`` of an HTTP status; ``None`` for 200, the only good answer to our GET.
 
     A redirect or another 2xx is ``protocol``: somebody who is not Azure Storage answered.
     """
@@ -70,7 +70,7 @@ def error_of_status(status: int) -> str | None:
 
 
 def fault_of(error_type: str) -> Fault:
-    """Answer whose fault an ``error.type`` is. Raises ``ValueError`` for one outside the closed list."""
+    """Return whose fault an ``error.type`` is. Raises ``ValueError`` for one outside the closed list."""
     if error_type in PATH_ERRORS:
         return Fault.PATH
     if error_type in CONTENT_ERRORS:

@@ -91,12 +91,12 @@ class Folded:
 
 
 def fresh(now: datetime) -> TargetRecord:
-    """Answer the record of a target that was never probed."""
+    """Return the record of a target that was never probed."""
     return TargetRecord(breaker=breakers.fresh(now), ledger=Ledger())
 
 
 def fold(record: TargetRecord, facts: Facts, *, policy: Policy, geo: bool) -> Folded:
-    """Answer the record after a tick's facts, with the transitions and delays that they cause on it."""
+    """Return the record after a tick's facts, with the transitions and delays that they cause on it."""
     value, events = breakers.replay(record.breaker, facts.attempts, policy=policy)
     value, elapsed = breakers.elapse(value, policy=policy, now=facts.finished_at)
     ledger, seen_at, delays = _ledger(record, facts, geo=geo)
@@ -129,14 +129,14 @@ def _ledger(
 
 
 def remember(record: TargetRecord, moment: Moment, last: dict[str, Any]) -> TargetRecord:
-    """Answer the record with the tick added to its history, in the order of time."""
+    """Return the record with the tick added to its history, in the order of time."""
     history = sorted((*record.history, moment), key=lambda each: each.at)[-HISTORY_LIMIT:]
     latest = history[-1] is moment or record.last is None
     return replace(record, history=tuple(history), last=last if latest else record.last)
 
 
 def clamped(record: ShardRecord, now: datetime) -> ShardRecord:
-    """Answer the record with every time from the future set to now, and counted."""
+    """Return the record with every time from the future set to now, and counted."""
     count = 0
 
     def clamp(at: datetime) -> datetime:

@@ -74,13 +74,13 @@ class Replication:
 
 
 def next_sequence(ledger: Ledger) -> int:
-    """Answer the sequence of the next write: above everything written or shown, so that it never repeats."""
+    """Return the sequence of the next write: above everything written or shown, so that it never repeats."""
     known = (ledger.newest, ledger.primary_shown, ledger.secondary_shown)
     return 1 + max((each.sequence for each in known if each), default=0)
 
 
 def written(ledger: Ledger, stamp: Stamp) -> Ledger:
-    """Answer the ledger after a successful write; two writers' entries stand in the order of their times."""
+    """Return the ledger after a successful write; two writers' entries stand in the order of their times."""
     unseen = tuple(sorted({*ledger.unseen, stamp}, key=lambda each: each.written_at))
     if ledger.secondary_shown and ledger.secondary_shown.covers(stamp):
         unseen = ledger.unseen
@@ -100,7 +100,7 @@ def _thinned(unseen: tuple[Stamp, ...]) -> tuple[Stamp, ...]:
 def shown(
     ledger: Ledger, location: Location, stamp: Stamp, *, at: datetime, since: datetime | None
 ) -> tuple[Ledger, tuple[Delay, ...]]:
-    """Answer the ledger after a location showed a stamp, and the delays of the writes first shown by it.
+    """Return the ledger after a location showed a stamp, and the delays of the writes first shown by it.
 
     ``since`` is when the secondary was last read before: the write arrived between then and ``at``, which
     is the delay's error bound; a ``since`` after ``at`` (another tick's) bounds nothing. An older stamp than
@@ -128,7 +128,7 @@ def _delay(stamp: Stamp, at: datetime, since: datetime | None) -> Delay:
 
 
 def lag(ledger: Ledger, now: datetime) -> timedelta | None:
-    """Answer how far the secondary's canary is behind; ``None`` before anything was written or shown.
+    """Return how far the secondary's canary is behind; ``None`` before anything was written or shown.
 
     0 when it shows the newest write; else the age of the oldest write that it has not shown.
     """
@@ -140,7 +140,7 @@ def lag(ledger: Ledger, now: datetime) -> timedelta | None:
 def replication(
     ledger: Ledger, sync: Sync | None, *, now: datetime, rpo: timedelta, delays: tuple[Delay, ...] = ()
 ) -> Replication:
-    """Answer what is known of replication: our observation, Azure's bound, and both against the RPO.
+    """Return what is known of replication: our observation, Azure's bound, and both against the RPO.
 
     The RPO is held when no known figure exceeds it; ``None`` where neither figure is known.
     """

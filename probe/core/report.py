@@ -65,7 +65,7 @@ class TargetReport:
         return next((each for each in self.readings if each.purpose is Purpose.WRITE), None)
 
     def at(self, location: Location) -> list[Reading]:
-        """Answer the readings of the canary at a location, in order: reads, trials and checks."""
+        """Return the readings of the canary at a location, in order: reads, trials and checks."""
         kept = (Purpose.READ, Purpose.TRIAL, Purpose.CHECK)
         return [each for each in self.readings if each.location is location and each.purpose in kept]
 
@@ -74,7 +74,7 @@ class TargetReport:
 
     @property
     def verdicts(self) -> tuple[str, str, str | None]:
-        """Answer the verdicts of the target, the primary and the secondary, as they are remembered."""
+        """Return the verdicts of the target, the primary and the secondary, as they are remembered."""
         secondary = self.judgement.secondary
         return (
             str(self.judgement.target.verdict),
@@ -105,7 +105,7 @@ class TickReport:
 
 
 def exit_code(report: TickReport) -> int:
-    """Answer the exit code of a tick: 0 all served and sound, 1 unavailable or corrupt, 3 inconclusive."""
+    """Return the exit code of a tick: 0 all served and sound, 1 unavailable or corrupt, 3 inconclusive."""
     if report.result in (Result.FAILED, Result.SKIPPED):
         return 3
     verdicts = [each.judgement.target.verdict for each in report.targets]
@@ -117,7 +117,7 @@ def exit_code(report: TickReport) -> int:
 
 
 def document(report: TickReport) -> dict[str, Any]:
-    """Answer the report as JSON values, schema 1."""
+    """Return the report as JSON values, schema 1."""
     return {
         "schema": SCHEMA,
         "tick": {
@@ -137,7 +137,7 @@ def document(report: TickReport) -> dict[str, Any]:
 
 
 def target_document(report: TargetReport) -> dict[str, Any]:
-    """Answer one target's part of the document."""
+    """Return one target's part of the document."""
     judgement = report.judgement
     return {
         "name": report.target.name,
@@ -172,7 +172,7 @@ def _endpoint(report: TargetReport, location: Location) -> dict[str, Any]:
 
 
 def _age(reading: Reading, canary: Stamp) -> timedelta:
-    """Answer how old the canary was when it was read; a writer's clock ahead of ours makes it 0, not less."""
+    """Return how old the canary was when it was read; a writer's clock ahead of ours makes it 0, not less."""
     return max(reading.ended_at - canary.written_at, timedelta(0))
 
 
@@ -187,7 +187,7 @@ def _phases(phases: Phases) -> dict[str, float | None]:
 
 
 def read_document(read: Read) -> dict[str, Any]:
-    """Answer one read with its attempts."""
+    """Return one read with its attempts."""
     return {
         "served_by": read.served_by or "none",
         "duration_seconds": seconds(read.duration),
@@ -206,7 +206,7 @@ def attempt_document(reading: Reading) -> dict[str, Any]:
 
 
 def breaker_document(breaker: Breaker, forced: Forced | None) -> dict[str, Any]:
-    """Answer the breaker's state; ``forced`` is the location and its expiry, ``null`` when not forced."""
+    """Return the breaker's state; ``forced`` is the location and its expiry, ``null`` when not forced."""
     return {
         "state": breaker.state,
         "since": time_text(breaker.since),
@@ -249,10 +249,10 @@ def _write(report: TargetReport) -> dict[str, Any] | None:
 
 
 def seconds(value: timedelta | None) -> float | None:
-    """Answer a duration in seconds to the microsecond, ``None`` for ``None``."""
+    """Return a duration in seconds to the microsecond, ``None`` for ``None``."""
     return None if value is None else round(value.total_seconds(), 6)
 
 
 def time_text(value: datetime) -> str:
-    """Answer a time as RFC 3339 in UTC, for example ``2026-01-31T23:59:59.000001Z``."""
+    """Return a time as RFC 3339 in UTC, for example ``2026-01-31T23:59:59.000001Z``."""
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

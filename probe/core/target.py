@@ -71,17 +71,17 @@ class Target:
         return (Location.PRIMARY, Location.SECONDARY) if self.secondary else (Location.PRIMARY,)
 
     def service_url(self, location: Location) -> str:
-        """Answer the blob service URL of a location; ``ValueError`` when it has none."""
+        """Return the blob service URL of a location; ``ValueError`` when it has none."""
         url = self.primary if location is Location.PRIMARY else self.secondary
         if url is None:
             raise ValueError(f"{self.name} has no {location}")
         return url
 
     def blob_url(self, location: Location) -> str:
-        """Answer the canary's URL at a location: the endpoint."""
+        """Return the canary's URL at a location: the endpoint."""
         return f"{self.service_url(location)}/{self.container}/{quote(self.blob, safe='/')}"
 
     def address(self, location: Location) -> tuple[str, int]:
-        """Answer host and port of a location, as ``server.address`` and ``server.port`` want them."""
+        """Return host and port of a location, as ``server.address`` and ``server.port`` want them."""
         parts = urlsplit(self.service_url(location))
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -32,7 +32,7 @@ class EndpointVerdict(StrEnum):
 
     @property
     def up(self) -> bool:
-        """Answer whether a client would be served what it asked for (gauge ``probe.endpoint.up``)."""
+        """Return whether a client would be served what it asked for (gauge ``probe.endpoint.up``)."""
         return self in (type(self).HEALTHY, type(self).DEGRADED, type(self).STALE)
 
 
@@ -87,7 +87,7 @@ class Judgement:
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Answer the verdicts of both endpoints and of the target."""
+    """Return the verdicts of both endpoints and of the target."""
     if _is_it_us(evidence):
         return _ours(evidence)
     primary = _unwritten(_endpoint(evidence.primary, evidence.policy), evidence.write)
@@ -96,7 +96,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _is_it_us(evidence: Evidence) -> bool:
-    """Answer if nothing at all was heard from outside; a server's 503 is an answer: we have a network."""
+    """Return if nothing at all was heard from outside; a server's 503 is an answer: we have a network."""
     sides = [evidence.primary, evidence.secondary] if evidence.geo else [evidence.primary]
     return not evidence.store_reachable and all(
         side and all(each.error_type in PATH_ERRORS for each in side) for side in sides
@@ -190,7 +190,7 @@ def _secondary(evidence: Evidence, primary: EndpointJudgement) -> EndpointJudgem
 
 
 def _not_replicated_yet(evidence: Evidence) -> timedelta | None:
-    """Answer the age of the oldest write, if the secondary may still lawfully show none of them."""
+    """Return the age of the oldest write, if the secondary may still lawfully show none of them."""
     ledger = evidence.ledger
     if ledger.secondary_shown or not ledger.unseen:
         return None

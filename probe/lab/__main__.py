@@ -9,7 +9,7 @@ from probe.lab.functions.host import DEFAULT_PORT, interruptible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command of the lab and answer its exit code: 0, 1 a read was lost (demo), 2 it cannot start."""
+    """Run a command of the lab and return its exit code: 0, 1 a read was lost (demo), 2 it cannot start."""
     parser = argparse.ArgumentParser(
         prog="python -m probe.lab",
         description="A geo-redundant storage account in a box, with the whole function app on it.",

@@ -133,7 +133,7 @@ class Admin:
 
 
 def state(pair: Pair) -> dict[str, Any]:
-    """Answer the lab's state as a JSON document."""
+    """Return the lab's state as a JSON document."""
     replicator = pair.replicator
     synced = replicator.last_sync_time
     return {

@@ -71,7 +71,7 @@ class Seen:
         return any(tick["endpoints"]["secondary"]["verdict"] == "stale" for tick in self.ticks)
 
     def moved(self, to: str, after: datetime | None) -> float | None:
-        """Answer the seconds from a time to the first transition after it, ``None`` where there was none."""
+        """Return the seconds from a time to the first transition after it, ``None`` where there was none."""
         times = [
             datetime.fromisoformat(move["at"])
             for tick in self.ticks

@@ -16,12 +16,12 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def diagram() -> str:
-    """Answer the breaker's state diagram, from its table."""
+    """Return the breaker's state diagram, from its table."""
     return f"```mermaid\n{breaker.diagram()}\n```"
 
 
 def settings_table() -> str:
-    """Answer the table of our settings, from the model that parses them."""
+    """Return the table of our settings, from the model that parses them."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for name, (field, info) in settings.FIELDS.items():
         default = (
@@ -35,14 +35,14 @@ def settings_table() -> str:
 
 
 def parts() -> Mapping[str, Callable[[], str]]:
-    """Answer the generated parts by name."""
+    """Return the generated parts by name."""
     from probe.adapters.telemetry import catalogue  # noqa: PLC0415 - optional until it is asked for
 
     return {"breaker": diagram, "settings": settings_table, "telemetry": catalogue.markdown}
 
 
 def renewed(text: str) -> str:
-    """Answer the README with its generated parts made anew. Raises ``ValueError`` when one has no place."""
+    """Return the README with its generated parts made anew. Raises ``ValueError`` when one has no place."""
     for name, make in parts().items():
         pattern = re.compile(rf"<!-- {name}:begin -->\n.*?<!-- {name}:end -->", re.DOTALL)
         if not pattern.search(text):

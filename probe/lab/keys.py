@@ -38,7 +38,7 @@ _BY_KEY: Mapping[str, Kind] = {spec.key: kind for kind, spec in KINDS.items()}
 
 
 def help_lines() -> list[str]:
-    """Answer what the keys do, for a terminal."""
+    """Return what the keys do, for a terminal."""
     faults = [f"{key} {kind}" for key, kind in _BY_KEY.items()]
     actions = [f"{key} {told}" for key, (told, _) in _ACTIONS.items()]
     told = [*faults, "(upper case: the secondary; again: heal)", *actions, "? help", "Ctrl-C ends"]
@@ -121,7 +121,7 @@ def _set_lag(pair: Pair, seconds: float | None) -> None:
 
 
 def _in_foreground(fd: int) -> bool:
-    """Answer whether the terminal is ours: setting its mode from the background would stop the process."""
+    """Return whether the terminal is ours: setting its mode from the background would stop the process."""
     try:
         return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:  # a terminal that controls nobody

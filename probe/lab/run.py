@@ -34,7 +34,7 @@ _PASSED = ("PROBE_", "APPLICATIONINSIGHTS_", "OTEL_", "ProbedStorage")
 
 
 def app_settings(pair: Pair, quick: Mapping[str, str] = QUICK) -> dict[str, str]:
-    """Answer the app settings of the function app on a pair; the user's own come first."""
+    """Return the app settings of the function app on a pair; the user's own come first."""
     own = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
     return {
         "FUNCTIONS_WORKER_RUNTIME": "python",
@@ -47,7 +47,7 @@ def app_settings(pair: Pair, quick: Mapping[str, str] = QUICK) -> dict[str, str]
 
 
 def checked(settings: Mapping[str, str]) -> Mapping[str, str]:
-    """Answer settings that the app can use. Raises ``LabError`` with what is wrong with the user's own."""
+    """Return settings that the app can use. Raises ``LabError`` with what is wrong with the user's own."""
     try:
         compose.load(settings)
     except ConfigurationError as error:

@@ -107,7 +107,7 @@ def answer(
     headers: tuple[str, ...] = ("x-ms-request-id: 4-5",),
     length: int | None = None,
 ) -> bytes:
-    """Answer the bytes of a response as Azure Storage gives it, or nearly so."""
+    """Return the bytes of a response as Azure Storage gives it, or nearly so."""
     metadata = [f"x-ms-meta-{name}: {value}" for name, value in canary.encode(stamp).items()] if stamp else []
     size = f"Content-Length: {len(body) if length is None else length}"
     lines = [f"HTTP/1.1 {status}", size, *headers, *metadata, "", ""]
@@ -115,13 +115,13 @@ def answer(
 
 
 def chunked(body: bytes = BODY) -> bytes:
-    """Answer a good response in one chunk."""
+    """Return a good response in one chunk."""
     whole = answer(b"", headers=("Transfer-Encoding: chunked",)).replace(b"Content-Length: 0\r\n", b"")
     return whole + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
 
 def once(data: bytes) -> Play:
-    """Answer one request with these bytes, then close."""
+    """Return one request with these bytes, then close."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -131,7 +131,7 @@ def once(data: bytes) -> Play:
 
 
 def held(data: bytes) -> Play:
-    """Answer one request with these bytes, then hold the connection open in silence."""
+    """Return one request with these bytes, then hold the connection open in silence."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -142,7 +142,7 @@ def held(data: bytes) -> Play:
 
 
 def reset_after(data: bytes) -> Play:
-    """Answer one request with these bytes, let them arrive, then reset the connection."""
+    """Return one request with these bytes, let them arrive, then reset the connection."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -154,7 +154,7 @@ def reset_after(data: bytes) -> Play:
 
 
 def dripped(start: bytes, rest: bytes) -> Play:
-    """Answer the start at once and the rest byte by byte."""
+    """Return the start at once and the rest byte by byte."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -165,7 +165,7 @@ def dripped(start: bytes, rest: bytes) -> Play:
 
 
 def always(data: bytes) -> Play:
-    """Answer every request on a connection with these bytes."""
+    """Return every request on a connection with these bytes."""
 
     async def play(peer: Peer) -> None:
         while True:
@@ -176,7 +176,7 @@ def always(data: bytes) -> Play:
 
 
 def endless(start: bytes, more: bytes) -> Play:
-    """Answer the start and then ``more``, as fast as it is taken."""
+    """Return the start and then ``more``, as fast as it is taken."""
 
     async def play(peer: Peer) -> None:
         await peer.request()

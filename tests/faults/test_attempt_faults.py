@@ -62,7 +62,7 @@ def served(play: Play) -> Case:
 
 
 def with_stamp_line(name: str, value: str) -> bytes:
-    """Answer a good response in which one line of the stamp is replaced."""
+    """Return a good response in which one line of the stamp is replaced."""
     whole = canary.encode(STAMP)[name]
     return answer().replace(
         f"x-ms-meta-{name}: {whole}".encode(), f"x-ms-meta-{name}: {value}".encode("latin-1"), 1

@@ -353,7 +353,7 @@ async def play(played: Tape) -> tuple[World, list[TickReport]]:
 
 
 def seen(report: TargetReport) -> dict[str, str]:
-    """Answer the columns of a row as they really came out."""
+    """Return the columns of a row as they really came out."""
     secondary = report.judgement.secondary
     return {
         "reads": "".join(LETTERS[each.served_by] for each in report.reads),

@@ -291,7 +291,7 @@ class World:
 
 
 def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **policy: Any) -> Target:
-    """Answer a target; further names are its policy's."""
+    """Return a target; further names are its policy's."""
     return Target(
         name=name,
         primary=f"https://{name}.blob.core.windows.net",
@@ -302,7 +302,7 @@ def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **pol
 
 
 def world(*targets: Target, beside: World | None = None, budget: float = 45, vantage: str = "here") -> World:
-    """Answer a world with these targets; ``beside`` another one, on its accounts and its store."""
+    """Return a world with these targets; ``beside`` another one, on its accounts and its store."""
     probed = targets or (target(),)
     accounts = beside.accounts if beside else {each.name: _account(each) for each in probed}
     store, telemetry = beside.store if beside else Store(), Telemetry()
@@ -318,7 +318,7 @@ def world(*targets: Target, beside: World | None = None, budget: float = 45, van
 
 
 def _account(probed: Target) -> Account:
-    """Answer an account; one that is only read from has its canary already."""
+    """Return an account; one that is only read from has its canary already."""
     if probed.write:
         return Account()
     stamp = canary.stamp(body=BODY, sequence=1, written_at=NOON, writer="somebody")

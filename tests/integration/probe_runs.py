@@ -25,7 +25,7 @@ QUICK = {
 
 
 def environment(pair: Pair, state: str, **more: str) -> dict[str, str]:
-    """Answer the settings of one target of its own on a pair."""
+    """Return the settings of one target of its own on a pair."""
     return {
         "ProbedStorage": pair.connection_string,
         "AzureWebJobsStorage": pair.host_connection_string,
@@ -108,7 +108,7 @@ asyncio.run(main())
 
 
 async def ticks(settings: dict[str, str], count: int) -> list[dict[str, Any]]:
-    """Tick in a process of its own, as often as told, and answer the documents."""
+    """Tick in a process of its own, as often as told, and return the documents."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",

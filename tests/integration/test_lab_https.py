@@ -31,7 +31,7 @@ async def https(https_pair):
 
 
 def unsigned_token() -> str:
-    """Answer a bearer token with the audience, issuer and expiry that storage expects, and no signature."""
+    """Return a bearer token with the audience, issuer and expiry that storage expects, and no signature."""
     now = int(time.time())
     claims = {
         "aud": "https://storage.azure.com",

@@ -133,7 +133,7 @@ async def test_an_azurite_that_never_listens_is_given_up(monkeypatch, tmp_path):
 
 
 def runs(pid: int) -> bool:
-    """Answer whether a process is there and no zombie."""
+    """Return whether a process is there and no zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

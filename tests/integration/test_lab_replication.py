@@ -247,7 +247,7 @@ async def sdk(pair):
 
 
 async def on_secondary(pair, container, blob):
-    """Answer a blob's properties and body, read from the secondary."""
+    """Return a blob's properties and body, read from the secondary."""
     async with BlobClient(
         pair.secondary_url.removesuffix("-secondary"), container, blob, credential=KEY, retry_total=0
     ) as client:

@@ -69,7 +69,7 @@ class Scene:
             await blobs.create_container(service, self.target.container)
 
     async def names(self) -> list[str] | None:
-        """Answer the names of the blobs in the container, ``None`` when it is gone."""
+        """Return the names of the blobs in the container, ``None`` when it is gone."""
         async with self.opened() as service:
             container = service.get_container_client(self.target.container)
             if not await container.exists():
@@ -77,7 +77,7 @@ class Scene:
             return [name async for name in container.list_blob_names()]
 
     async def read(self):
-        """Answer the blob's body, metadata and content type."""
+        """Return the blob's body, metadata and content type."""
         async with self.opened() as service:
             found = await service.get_blob_client(self.target.container, self.target.blob).download_blob()
             settings = found.properties.content_settings

@@ -51,16 +51,16 @@ def run[T](work: Coroutine[Any, Any, T]) -> T:
 
 @cache
 def reports(name: str) -> tuple[TickReport, ...]:
-    """Answer the reports of a tape's ticks."""
+    """Return the reports of a tape's ticks."""
     return tuple(run(tapes.play(tapes.TAPES[name])))
 
 
 @cache
 def taken(name: str) -> tuple[Taken, ...]:
-    """Answer what each tick of a tape put on Azure Monitor's wire."""
+    """Return what each tick of a tape put on Azure Monitor's wire."""
     return tuple(run(capture.azure_monitor(reports(name))))
 
 
 def sending_threads() -> list[threading.Thread]:
-    """Answer the senders' threads that are alive."""
+    """Return the senders' threads that are alive."""
     return [each for each in threading.enumerate() if each.name.startswith(quiet.PREFIX)]

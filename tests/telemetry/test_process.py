@@ -134,7 +134,7 @@ time.sleep(20)
 
 
 def terminated(url: str, before: str) -> tuple[int, float]:
-    """Emit a tick without flushing it, send SIGTERM, and answer the exit code and the seconds it took."""
+    """Emit a tick without flushing it, send SIGTERM, and return the exit code and the seconds it took."""
     with program(TERMINATED, url, before) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"

@@ -34,7 +34,7 @@ class Writer:
 
 
 def app_on(probe: World, **more: Any) -> App:
-    """Answer an app that probes a world; further names replace settings."""
+    """Return an app that probes a world; further names replace settings."""
     held = settings.load(WORKING)
     connection = next(iter(held.connections.values()))
     values = {each: getattr(held, each) for each in held.__dataclass_fields__}

@@ -32,7 +32,7 @@ def reading(location: Location = PRIMARY, error: str | None = None, **more) -> R
 
 
 def read(*attempts: Reading) -> Read:
-    """Answer the read that consists of these attempts: the last one decides who served it."""
+    """Return the read that consists of these attempts: the last one decides who served it."""
     served = attempts[-1].location if attempts and attempts[-1].ok else None
     total = sum((each.duration for each in attempts), timedelta(0))
     return Read(started_at=NOON, duration=total, served_by=served, attempts=attempts)

@@ -23,14 +23,14 @@ def load(**more: str) -> Settings:
 
 
 def problems(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Answer the problems of settings that must not load."""
+    """Return the problems of settings that must not load."""
     with pytest.raises(ConfigurationError) as caught:
         settings.load(environment)
     return caught.value.problems
 
 
 def problem(**more: str) -> str:
-    """Answer the only problem that settings have which would work otherwise."""
+    """Return the only problem that settings have which would work otherwise."""
     found = problems({**WORKING, **more})
     assert len(found) == 1, found
     return found[0]

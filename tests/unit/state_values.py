@@ -78,6 +78,6 @@ records = st.builds(
 
 
 def record(ticks: int = 0) -> ShardRecord:
-    """Answer a record of one target, told from others by its ticks."""
+    """Return a record of one target, told from others by its ticks."""
     target = TargetRecord(breaker=Breaker(since=NOON), ledger=Ledger())
     return ShardRecord(ticks=ticks, last_completed_at=NOON, targets={"orders": target})

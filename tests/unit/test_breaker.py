@@ -36,7 +36,7 @@ DEFAULT = Policy()
 def attempt(
     breaker: Breaker, letter: str, policy: Policy = DEFAULT, *, now: float = 0, geo: bool = True
 ) -> Fact:
-    """Answer the fact of one attempt, routed by the breaker as it stands."""
+    """Return the fact of one attempt, routed by the breaker as it stands."""
     route = breakers.route(breaker, policy=policy, now=at(now), geo=geo)
     found = reading(
         SECONDARY if letter in "sz" else PRIMARY,
@@ -49,7 +49,7 @@ def attempt(
 
 
 def play(breaker: Breaker, tape: str, policy: Policy = DEFAULT, *, now: float = 0, geo: bool = True):
-    """Answer the breaker after a tape, the state after each letter, and the events."""
+    """Return the breaker after a tape, the state after each letter, and the events."""
     states, events = "", ()
     for letter in tape:
         breaker, more = breakers.observe(

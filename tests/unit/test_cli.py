@@ -44,7 +44,7 @@ def here(monkeypatch, tmp_path):
 
 @pytest.fixture
 def simulated(monkeypatch, here):  # noqa: ARG001 - the folder and the settings to stand in
-    """Answer the exit code of a command on a simulated world."""
+    """Return the exit code of a command on a simulated world."""
 
     def given(probe: World, *arguments: str, **settings: object) -> int:
         monkeypatch.setattr(compose, "build", lambda *_, **__: app_on(probe, **settings))
@@ -55,7 +55,7 @@ def simulated(monkeypatch, here):  # noqa: ARG001 - the folder and the settings 
 
 
 def behaving(primary: str, secondary: str) -> World:
-    """Answer a world that has ticked once in peace, and from now on behaves so."""
+    """Return a world that has ticked once in peace, and from now on behaves so."""
     probe = world()
 
     async def main() -> None:

@@ -25,12 +25,12 @@ MINUTE = 60
 
 
 def plan(route, policy):
-    """Answer the attempts of a read that nothing serves: location and purpose of each."""
+    """Return the attempts of a read that nothing serves: location and purpose of each."""
     return [(route.first, route.purpose)] * route.attempts + [(route.then, Purpose.READ)] * policy.attempts
 
 
 def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **answers):
-    """Play a tick, ``fresh`` being what its first attempt at the primary meets; answers record and reads."""
+    """Play a tick, ``fresh`` being what its first attempt at the primary meets; returns record and reads."""
     breaker, now, facts, reads = record.breaker, minute * MINUTE, [], []
     for _ in range(policy.reads):
         breaker, _ = breakers.elapse(breaker, policy=policy, now=at(now))
@@ -52,7 +52,7 @@ def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **a
 
 
 def ticks(record: TargetRecord, minutes: range, **answers):
-    """Play ticks; answers the record and who served each read, a letter each: P, S, or ``-`` for nobody."""
+    """Play ticks; returns the record and who served each read, a letter each: P, S, or ``-`` for nobody."""
     served = ""
     for minute in minutes:
         record, reads = tick(record, minute, **answers)
@@ -230,7 +230,7 @@ def test_the_tick_of_an_account_failover_says_corrupt_and_absent_at_once():
 def vantages(offset: float, *, minutes: int, replicated_after: float):
     """Two vantages write one blob, half a minute apart; the other's clock is ``offset`` seconds ahead.
 
-    Answers the first one's lag at the end of each of its ticks; writes take ``replicated_after`` seconds.
+    Returns the first one's lag at the end of each of its ticks; writes take ``replicated_after`` seconds.
     """
     ledger, blob, lags = Ledger(), [], []
     for minute in range(minutes):

@@ -9,7 +9,7 @@ from tests.faults.world import MINUTE, NOON, run, target, world
 
 
 def last(*scripts: tuple[str, str], probed: Target | None = None) -> TickReport:
-    """Answer the last of ticks a minute apart, each with what primary and secondary do in it."""
+    """Return the last of ticks a minute apart, each with what primary and secondary do in it."""
 
     async def main():
         probe = world(probed or target())

@@ -34,7 +34,7 @@ def indexed(monkeypatch):
 
 
 def bindings(module) -> dict[str, dict[str, dict[str, object]]]:
-    """Answer each function's bindings by their type."""
+    """Return each function's bindings by their type."""
     return {
         each.get_function_name(): {
             binding["type"]: binding for binding in json.loads(each.get_function_json())["bindings"]
@@ -124,7 +124,7 @@ class App:
 
 @pytest.fixture
 def serve(monkeypatch, indexed):
-    """Answer the app's module with a composition root that answers the given one."""
+    """Return the app's module with a composition root that answers the given one."""
 
     def given(app: App):
         monkeypatch.setattr(compose, "app", lambda: app)

@@ -20,7 +20,7 @@ STEP = 10
 
 
 def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], dict[str, Stamp]]:
-    """Answer the ledger after a tape, the delays measured in it, and the stamps that it wrote."""
+    """Return the ledger after a tape, the delays measured in it, and the stamps that it wrote."""
     ledger, delays, stamps, since = ledger or Ledger(), [], {}, None
     for number, step in enumerate(tape.split()):
         act, sequence = step[0], int(step[1:])
@@ -39,7 +39,7 @@ def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], 
 
 @cache
 def three_days_of_writes() -> Ledger:
-    """Answer the ledger after a write a minute, none of which the secondary has shown."""
+    """Return the ledger after a write a minute, none of which the secondary has shown."""
     ledger = Ledger()
     for minute in range(3 * 24 * 60):
         ledger = replications.written(ledger, stamped(minute + 1, minute * 60))

@@ -90,7 +90,7 @@ def test_without_our_settings_everything_stands_at_its_default():
 
 
 def outcome(found: Settings, name: str) -> object:
-    """Answer what became of a setting."""
+    """Return what became of a setting."""
     target = found.targets[0]
     special = {
         "PROBE_TARGETS": [target.name],

@@ -40,7 +40,7 @@ NAMES = (
 
 
 def printed(environment: dict[str, str]) -> str:
-    """Answer everything that is ever printed of settings."""
+    """Return everything that is ever printed of settings."""
     rows = "\n".join(f"{name} {value}" for name, value, _ in settings.effective(environment))
     try:
         found = settings.load(environment)

@@ -28,7 +28,7 @@ def side(location, words: str):
 
 
 def evidence(primary="ok", secondary="ok", **more) -> Evidence:
-    """Answer evidence of sides given as words or readings; the rest of it goes by its own names."""
+    """Return evidence of sides given as words or readings; the rest of it goes by its own names."""
     values = {
         "primary": side(PRIMARY, primary) if isinstance(primary, str) else primary,
         "secondary": side(SECONDARY, secondary) if isinstance(secondary, str) else secondary,

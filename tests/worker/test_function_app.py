@@ -27,7 +27,7 @@ NEVER = "0 0 0 1 1 *"
 
 
 def settings(pair, **more):
-    """Answer app settings as deployed: the state and the queue in the host's own account."""
+    """Return app settings as deployed: the state and the queue in the host's own account."""
     found = environment(pair, "AzureWebJobsStorage", **{"PROBE_SCHEDULE": NEVER, **more})
     return {"FUNCTIONS_WORKER_RUNTIME": "python", **found}
 
@@ -218,7 +218,7 @@ def _until(path: Path, pattern: str) -> str:
 
 
 def _group(leader: int) -> list[str]:
-    """Answer the processes of a session that are still there (Linux)."""
+    """Return the processes of a session that are still there (Linux)."""
     left = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -111,7 +111,7 @@ async def test_whatever_the_worker_s_switches_say_no_row_is_doubled_and_the_trac
 
 
 def shard_message(number: int) -> str:
-    """Answer a message of the only shard, scheduled a second after the one before."""
+    """Return a message of the only shard, scheduled a second after the one before."""
     first = datetime.now(UTC) - timedelta(hours=1)
     return fleet.encode(Message(shard=0, shards=1, scheduled_at=first + timedelta(seconds=number)))
 
@@ -122,7 +122,7 @@ async def invoke(running: Host, number: int) -> Invocation:
 
 
 def grown(pid: int) -> tuple[int, float]:
-    """Answer a process's threads and resident megabytes (Linux)."""
+    """Return a process's threads and resident megabytes (Linux)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines)
     return int(values["Threads"]), int(values["VmRSS"].split()[0]) / 1024

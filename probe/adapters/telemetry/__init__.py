@@ -26,7 +26,7 @@ class ProcessTelemetry(Telemetry, Protocol):
 
 
 def build(settings: TelemetrySettings) -> ProcessTelemetry:
-    """Answer the telemetry that the settings ask for. Raises ``ConfigurationError`` with every problem."""
+    """Return the telemetry that the settings ask for. Raises ``ConfigurationError`` with every problem."""
     if found := problems(settings):
         raise ConfigurationError(found)
     console = Console(settings.traces) if settings.debug else None

@@ -353,7 +353,7 @@ RESOURCE = (
 
 
 def markdown() -> str:
-    """Answer the README's tables, from the catalogue."""
+    """Return the README's tables, from the catalogue."""
     parts = [
         _table(
             ("metric", "instrument, unit", "what it counts or measures", "sent", "attributes"),

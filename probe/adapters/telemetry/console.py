@@ -44,7 +44,7 @@ class Console:
 
 
 def lines(telling: Signals) -> Iterator[str]:
-    """Answer a tick's telemetry as lines."""
+    """Return a tick's telemetry as lines."""
     yield f"telemetry: {len(telling.results)} availability results"
     yield from (f"  {_result(each)}" for each in telling.results)
     yield f"telemetry: {len(telling.events)} events"
@@ -75,7 +75,7 @@ def _span(span: Span) -> str:
 
 
 def _metrics(measurements: Iterable[Measurement]) -> Iterator[str]:
-    """Answer a line for each series, as a backend would see it: sums, last values, counts with their mean."""
+    """Return a line for each series, as a backend would see it: sums, last values, counts with their mean."""
     series: dict[str, tuple[Measurement, list[float]]] = {}
     for each in measurements:
         attributes = {key: value for key, value in each.attributes.items() if key not in _COMMON}

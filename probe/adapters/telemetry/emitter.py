@@ -48,7 +48,7 @@ class Emitter:
 
     @property
     def lost(self) -> int:
-        """Answer how many rows were lost since the process began, over all backends."""
+        """Return how many rows were lost since the process began, over all backends."""
         return sum(each.losses.total for each in self._senders)
 
     def emit(self, report: TickReport, parent: TraceParent | None) -> None:
@@ -86,7 +86,7 @@ class Emitter:
 
 
 def sender(settings: TelemetrySettings, found: Exporters) -> Sender[Finished, Batch]:
-    """Answer the sender of one backend, with a pipeline of its own."""
+    """Return the sender of one backend, with a pipeline of its own."""
     pipeline = Pipeline(settings, found.temporality)
     lines = Lines()
     lines.listen()

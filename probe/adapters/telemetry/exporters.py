@@ -105,7 +105,7 @@ def _note(response: "PipelineResponse[Any, Any]") -> None:
 
 
 def _credential(settings: TelemetrySettings) -> object | None:
-    """Answer the credential to send with: a synchronous one, since it is used on the sender's thread."""
+    """Return the credential to send with: a synchronous one, since it is used on the sender's thread."""
     who = identity(settings)
     if who is None:
         return None
@@ -142,7 +142,7 @@ def _otlp() -> Exporters:
 
 
 def parts(found: Exporters) -> tuple[Part[Batch], ...]:
-    """Answer how a batch is sent: results and events first, since they are what people are woken by.
+    """Return how a batch is sent: results and events first, since they are what people are woken by.
 
     Each kind goes in requests of bounded size; after one that fails the rest of its kind is not tried.
     """
@@ -169,5 +169,5 @@ def parts(found: Exporters) -> tuple[Part[Batch], ...]:
 
 
 def _good(result: Enum) -> bool:
-    """Answer whether an exporter succeeded; each kind has its own result, all with the same names."""
+    """Return whether an exporter succeeded; each kind has its own result, all with the same names."""
     return result.name == "SUCCESS"

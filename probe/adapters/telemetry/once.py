@@ -35,7 +35,7 @@ class Once(requests.Session):
 
 
 def _refused(answer: requests.Response) -> str | None:
-    """Answer what a good answer says of rows that were refused all the same.
+    """Return what a good answer says of rows that were refused all the same.
 
     The answers to logs, metrics and spans differ in their names alone, and look the same on the wire.
     Source: https://opentelemetry.io/docs/specs/otlp/#partial-success-1

@@ -84,7 +84,7 @@ class Pipeline:
         self._logger = loggers.get_logger(catalogue.SCOPE, version)
 
     def batch(self, signals: Signals, parent: TraceParent | None, lines: Sequence[Line] = ()) -> Batch:
-        """Answer what a tick sends, with the lines that were logged since the last one."""
+        """Return what a tick sends, with the lines that were logged since the last one."""
         for each in signals.measurements:
             self._meters[each.metric.pace].record(each)
         context = self._trace(signals, parent)
@@ -100,7 +100,7 @@ class Pipeline:
         return Batch(records=records, metrics=_joined(metrics), spans=spans)
 
     def _is_due(self, signals: Signals) -> bool:
-        """Answer whether what is summed up while all is well is sent with this tick."""
+        """Return whether what is summed up while all is well is sent with this tick."""
         last = self._summed_at
         if signals.calm and last is not None and timedelta(0) <= signals.at - last < catalogue.CALM_INTERVAL:
             return False
@@ -108,7 +108,7 @@ class Pipeline:
         return True
 
     def _trace(self, signals: Signals, parent: TraceParent | None) -> Context:
-        """Make the spans and answer the context that the records belong to: the tick's trace."""
+        """Make the spans and return the context that the records belong to: the tick's trace."""
         above = _extract(parent)
         if signals.tick is None:
             return above if _valid(above) else trace.set_span_in_context(self._unsent(), Context())
@@ -132,7 +132,7 @@ class Pipeline:
         return started
 
     def _unsent(self) -> NonRecordingSpan:
-        """Answer a span that is never sent: it only ties the records of a tick without parent together."""
+        """Return a span that is never sent: it only ties the records of a tick without parent together."""
         ids = self._tracers.id_generator
         flags = TraceFlags(TraceFlags.SAMPLED)
         return NonRecordingSpan(
@@ -289,12 +289,12 @@ def _log_line(line: Line, context: Context, vantage: str) -> LogRecord:
 
 
 def _measurements(values: Mapping[str, float]) -> dict[str, str]:
-    """Answer measurements as the Azure Monitor exporter takes them: JSON text in one attribute."""
+    """Return measurements as the Azure Monitor exporter takes them: JSON text in one attribute."""
     return {"microsoft.custom_measurements": json.dumps(values, separators=(",", ":"))} if values else {}
 
 
 def _resource(settings: TelemetrySettings) -> Resource:
-    """Answer who sends; what the standard ``OTEL_RESOURCE_ATTRIBUTES`` say goes before our own."""
+    """Return who sends; what the standard ``OTEL_RESOURCE_ATTRIBUTES`` say goes before our own."""
     ours = {
         "service.name": settings.service_name,
         "service.version": settings.service_version,
@@ -325,7 +325,7 @@ def _valid(context: Context) -> bool:
 
 
 def points(metrics: MetricsData) -> int:
-    """Answer how many points, and so rows, metrics have."""
+    """Return how many points, and so rows, metrics have."""
     return sum(
         len(metric.data.data_points)
         for resource in metrics.resource_metrics
@@ -335,7 +335,7 @@ def points(metrics: MetricsData) -> int:
 
 
 def portions(metrics: MetricsData, size: int) -> Iterator[MetricsData]:
-    """Answer metrics in portions of at most ``size`` points."""
+    """Return metrics in portions of at most ``size`` points."""
     if points(metrics) <= size:
         yield metrics
         return
@@ -353,7 +353,7 @@ def _of_points(metric: SdkMetric, some: Sequence[DataPointT]) -> SdkMetric:
 
 
 def duration_text(value: timedelta) -> str:
-    """Answer a duration as availability results want it: ``hh:mm:ss.fffffff``, with days before if any."""
+    """Return a duration as availability results want it: ``hh:mm:ss.fffffff``, with days before if any."""
     seconds, micros = divmod(max(value, timedelta(0)) // _MICROSECOND, 1_000_000)
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)

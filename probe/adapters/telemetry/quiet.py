@@ -48,7 +48,7 @@ def note(text: str) -> None:
 
 
 def said() -> str | None:
-    """Answer the reasons of this thread, short and without keys, and forget them."""
+    """Return the reasons of this thread, short and without keys, and forget them."""
     texts: list[str] = getattr(_said, "texts", [])
     _said.texts = []
     line = "; ".join(dict.fromkeys(_GUID.sub("(key)", " ".join(each.split())) for each in texts))

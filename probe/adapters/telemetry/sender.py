@@ -29,7 +29,7 @@ _log = logging.getLogger("probe.telemetry")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part[B]:
-    """How one kind of rows is sent: how many a batch has, and the call that answers whether they arrived."""
+    """How one kind of rows is sent: how many a batch has, and the call that returns whether they arrived."""
 
     rows: Callable[[B], int]
     send: Callable[[B], bool]
@@ -64,7 +64,7 @@ class Losses:
         self._closed = True
 
     def claim(self) -> int:
-        """Answer the lost rows that the next batch is to report: none while the backend takes nothing."""
+        """Return the lost rows that the next batch is to report: none while the backend takes nothing."""
         with self._lock:
             claimed, self._untold = (0, self._untold) if self._failing else (self._untold, 0)
         return claimed
@@ -164,7 +164,7 @@ class Sender[T, B]:
             self._wake.put(None)
 
     def drain(self, deadline: float) -> bool:
-        """Block until what waits was tried or the monotonic deadline is over; answers whether it was tried.
+        """Block until what waits was tried or the monotonic deadline is over; returns whether it was tried.
 
         Takes no lock, so that a signal handler may call it whatever it interrupted.
         """
@@ -235,7 +235,7 @@ class Sender[T, B]:
 
 
 def _try[B](part: Part[B], batch: B) -> str | None:
-    """Send a part; answers why it did not arrive, or ``None`` when it did."""
+    """Send a part; returns why it did not arrive, or ``None`` when it did."""
     quiet.said()
     try:
         arrived = part.send(batch)

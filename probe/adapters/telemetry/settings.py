@@ -61,14 +61,14 @@ class Identity:
 
 
 def identity(settings: TelemetrySettings) -> Identity | None:
-    """Answer as whom to send, for settings without problems; ``None``: the instrumentation key will do."""
+    """Return as whom to send, for settings without problems; ``None``: the instrumentation key will do."""
     if not settings.authentication_string:
         return None
     return Identity(client_id=_pairs(settings.authentication_string).get("clientid"))
 
 
 def connection(settings: TelemetrySettings) -> str | None:
-    """Answer the connection string without blanks and with its key in lower case.
+    """Return the connection string without blanks and with its key in lower case.
 
     The exporter does not know a name with a blank beside it, and would send to the global endpoint instead.
     """
@@ -80,7 +80,7 @@ def connection(settings: TelemetrySettings) -> str | None:
 
 
 def problems(settings: TelemetrySettings) -> tuple[str, ...]:
-    """Answer a line for each thing that is wrong, with its remedy."""
+    """Return a line for each thing that is wrong, with its remedy."""
     found = [*_authentication(settings), *_connection(settings)]
     if settings.flush_seconds <= 0:
         found.append(
@@ -120,7 +120,7 @@ def _connection(settings: TelemetrySettings) -> list[str]:
 
 
 def _url(text: str) -> SplitResult | None:
-    """Answer an http or https URL with a host and a port that can be, or ``None``."""
+    """Return an http or https URL with a host and a port that can be, or ``None``."""
     try:
         found = urlsplit(text)
         usable = found.scheme in ("http", "https") and found.hostname and found.port != 0

@@ -85,7 +85,7 @@ class Signals:
 
 
 def signals(report: TickReport, traces: Traces) -> Signals:
-    """Answer all that a tick has to tell."""
+    """Return all that a tick has to tell."""
     attempts = tuple(_attempts(report, traces))
     return Signals(
         at=report.started_at,
@@ -99,7 +99,7 @@ def signals(report: TickReport, traces: Traces) -> Signals:
 
 
 def rows(found: Signals) -> int:
-    """Answer how many rows a tick's signals are at most."""
+    """Return how many rows a tick's signals are at most."""
     series = {(each.metric.name, *each.attributes.items()) for each in found.measurements}
     spans = len(found.attempts) + (found.tick is not None)
     return len(series) + len(found.results) + len(found.events) + spans
@@ -184,7 +184,7 @@ def _of_endpoint(where: Attributes, target: TargetReport, location: Location) ->
 
 
 def _is_canary_failure(reading: Reading, judged: EndpointJudgement) -> bool:
-    """Answer whether the wrong canary was shown; one that is lawfully not replicated yet is none."""
+    """Return whether the wrong canary was shown; one that is lawfully not replicated yet is none."""
     lawful = judged.verdict is EndpointVerdict.INCONCLUSIVE and reading.error_type == "404"
     return reading.fault is Fault.CONTENT and not lawful
 
@@ -238,7 +238,7 @@ def _endpoint_result(
 
 
 def _endpoint_phases(target: TargetReport, location: Location, reading: Reading | None) -> dict[str, float]:
-    """Answer the phases of an endpoint: the judged attempt's, and those of connecting from who connected."""
+    """Return the phases of an endpoint: the judged attempt's, and those of connecting from who connected."""
     found: dict[str, float] = {}
     for each in (*target.at(location), *([reading] if reading else [])):
         found |= _phases(each)

@@ -12,7 +12,7 @@ from types import FrameType
 
 
 def before_sigterm(action: Callable[[], None]) -> bool:
-    """Have an action done when SIGTERM comes, before what happened so far; answers whether that could be."""
+    """Have an action done when SIGTERM comes, before what happened so far; returns whether that could be."""
     if threading.current_thread() is not threading.main_thread():
         return False
     previous = signal.getsignal(signal.SIGTERM)

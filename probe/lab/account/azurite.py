@@ -85,7 +85,7 @@ class Azurite:
         return self._process is not None and self._process.returncode is None
 
     def url(self, service: Service = "blob") -> str:
-        """Answer the service's root, such as `http://127.0.0.1:35739`, without an account."""
+        """Return the service's root, such as `http://127.0.0.1:35739`, without an account."""
         return self._urls[service]
 
     async def __aenter__(self) -> Self:

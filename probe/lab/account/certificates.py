@@ -53,13 +53,13 @@ class Certificates:
         self._folder.cleanup()
 
     def client(self) -> ssl.SSLContext:
-        """Answer a context that trusts this lab and nothing else."""
+        """Return a context that trusts this lab and nothing else."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self.ca)
         return context
 
     def server(self, mode: TlsMode | None = None) -> ssl.SSLContext | None:
-        """Answer a server's context: a good one, or one that fails as `mode` says (plain: no TLS at all)."""
+        """Return a server's context: a good one, or one that fails as `mode` says (plain: no TLS at all)."""
         certificate = self._for(mode)
         if certificate is None:
             return None

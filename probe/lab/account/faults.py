@@ -171,7 +171,7 @@ def is_read(method: str) -> bool:
 
 
 def fault(kind: str, **options: object) -> Fault:
-    """Answer the fault of that kind, with options given as values or as text.
+    """Return the fault of that kind, with options given as values or as text.
 
     Raises:
         FaultError: no such kind, an option that it does not take, or a value out of bounds.
@@ -230,7 +230,7 @@ def _check(made: Fault) -> None:
 
 
 def kinds_table(*, width: int = 100) -> str:
-    """Answer the kinds as lines of text: name, what it does, its options with their defaults."""
+    """Return the kinds as lines of text: name, what it does, its options with their defaults."""
     lines = []
     for kind, spec in KINDS.items():
         blank = Fault(kind=kind)

@@ -62,14 +62,14 @@ class History:
             self._paths.popitem(last=False)
 
     def back(self, versions: int) -> Mapping[str, Version]:
-        """Answer, for each path, the version so many back from its newest, or the oldest known."""
+        """Return, for each path, the version so many back from its newest, or the oldest known."""
         return {
             path: known[max(0, len(known) - 1 - versions)] for path, known in self._paths.items() if known
         }
 
 
 def blob_path(target: str) -> str:
-    """Answer `/container/blob` of a request target: without the account and the query."""
+    """Return `/container/blob` of a request target: without the account and the query."""
     return "/" + target.partition("?")[0].lstrip("/").partition("/")[2]
 
 
@@ -94,7 +94,7 @@ def _is_whole(answer: Answer) -> bool:
 
 
 def _as_read(request: Request, answer: Answer) -> CIMultiDict[str]:
-    """Answer the headers that a read of a blob just put would show."""
+    """Return the headers that a read of a blob just put would show."""
     own = CIMultiDict((n, v) for n, v in request.headers.items() if n.lower().startswith(_META))
     own["Content-Type"] = request.headers.get("x-ms-blob-content-type", "application/octet-stream")
     for name in ("ETag", "Last-Modified", "Content-MD5"):
@@ -104,7 +104,7 @@ def _as_read(request: Request, answer: Answer) -> CIMultiDict[str]:
 
 
 def as_of(version: Version, request: Request, answer: Answer) -> Answer:
-    """Answer the same request as if the blob still were that version, also within a range."""
+    """Return the same request as if the blob still were that version, also within a range."""
     headers = CIMultiDict(
         (n, v) for n, v in answer.headers.items() if not _is_own(n) and n.lower() != "content-range"
     )

@@ -181,7 +181,7 @@ def _current() -> asyncio.Task[None]:
 
 
 def _bound(port: int) -> socket.socket:
-    """Answer a socket on the port that does not listen yet.
+    """Return a socket on the port that does not listen yet.
 
     With SO_REUSEPORT one such socket keeps the port while the listening one is closed: a port that is bound
     but not listened on refuses, and nobody else can have it.

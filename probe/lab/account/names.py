@@ -50,7 +50,7 @@ class Names:
 
 
 def install(file: str | os.PathLike[str]) -> Callable[[], None]:
-    """Make this process look the lab's names up in the file; answer what undoes it."""
+    """Make this process look the lab's names up in the file; return what undoes it."""
     before = socket.getaddrinfo
 
     @functools.wraps(before)

@@ -167,7 +167,7 @@ class Pair:
         self.replicator.status = Status.UNAVAILABLE
 
     def fail_over(self) -> int:
-        """Do what an unplanned account failover does; answer how many writes were lost.
+        """Do what an unplanned account failover does; return how many writes were lost.
 
         The primary's URL serves what the secondary had, the secondary is gone. A pair cannot undo it.
         """

@@ -206,7 +206,7 @@ class Proxy:
     async def _respond(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Answer one request; answer whether the connection lives on."""
+        """Answer one request, and return whether the connection lives on."""
         self.counts["reads" if is_read(request.method) else "writes"] += 1
         active = self._striking(request)
         if active is None:
@@ -292,7 +292,7 @@ def _answered(request: Request, got: aiohttp.ClientResponse, body: bytes) -> Ans
 
 
 def _profile(faults: tuple[Active, ...], now: float) -> Profile:
-    """Answer how to listen: as the first fault of the connection wants that is on now."""
+    """Return how to listen: as the first fault of the connection wants that is on now."""
     for active in faults:
         if not active.fault.on_at(now - active.since):
             continue
@@ -309,14 +309,14 @@ def _profile(faults: tuple[Active, ...], now: float) -> Profile:
 
 
 def _unnamed(faults: tuple[Active, ...], now: float) -> bool:
-    """Answer whether the endpoint's name does not resolve now."""
+    """Return whether the endpoint's name does not resolve now."""
     return any(
         active.fault.effect.kind is Kind.DNS and active.fault.on_at(now - active.since) for active in faults
     )
 
 
 def _next_turn(active: Active, now: float) -> float:
-    """Answer in how many seconds a flap turns."""
+    """Return in how many seconds a flap turns."""
     period = active.fault.period
     return period - (now - active.since) % period
 

@@ -175,7 +175,7 @@ class Replicator:
             yield self._given_up
 
     def stats(self) -> bytes:
-        """Answer the body of the secondary's service stats."""
+        """Return the body of the secondary's service stats."""
         synced = self.last_sync_time
         told = format_datetime(synced, usegmt=True) if synced else ""
         return (
@@ -189,7 +189,7 @@ class Replicator:
         await self._empty.wait()
 
     def drop(self) -> int:
-        """Lose the writes that are not on the secondary yet, as a failover does; answer how many."""
+        """Lose the writes that are not on the secondary yet, as a failover does; return how many."""
         lost = len(self._queue)
         self._queue.clear()
         self._empty.set()
@@ -217,7 +217,7 @@ class Replicator:
         self._changed.set()
 
     async def _replays(self, request: Request) -> list[Request]:
-        """Answer the requests that make the same of the secondary.
+        """Return the requests that make the same of the secondary.
 
         Most writes replay as they are. What refers to something else (a copy, a block list, a batch) is
         replaced by the blob that it made.
@@ -233,7 +233,7 @@ class Replicator:
         return [replace(request, headers=CIMultiDict(_replayed(request.headers)))]
 
     async def _as_it_is(self, path: str) -> Request:
-        """Answer a request that makes the blob what it is on the primary now: put whole, or deleted."""
+        """Return a request that makes the blob what it is on the primary now: put whole, or deleted."""
         got = await self._send(self._primary, Request(method="GET", target=path, headers=CIMultiDict()))
         if got.status == 404:  # noqa: PLR2004 (Not Found)
             return Request(method="DELETE", target=path, headers=CIMultiDict())
@@ -273,7 +273,7 @@ class Replicator:
             await self._replay(self._queue[0])
 
     def _until_due(self) -> float | None:
-        """Answer in how many seconds the next write is due: None when nothing is to be done by itself."""
+        """Return in how many seconds the next write is due: None when nothing is to be done by itself."""
         if not self._queue or self._lag is None or self._status is not Status.LIVE:
             return None
         return self._queue[0].acknowledged + self._lag - _clock()
@@ -340,7 +340,7 @@ def _replayed(headers: CIMultiDict[str]) -> Iterator[tuple[str, str]]:
 
 
 def _signed(request: Request, sas: str) -> str:
-    """Answer the target with our SAS in the place of whatever authorized it."""
+    """Return the target with our SAS in the place of whatever authorized it."""
     path, _, query = request.target.partition("?")
     kept = [part for part in query.split("&") if part and part.partition("=")[0] not in _SAS_PARAMETERS]
     return f"{path}?{'&'.join([*kept, sas])}"

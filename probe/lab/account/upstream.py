@@ -9,7 +9,7 @@ from probe.lab.account.wire import Request
 
 
 def upstream_session(certificates: Certificates | None) -> aiohttp.ClientSession:
-    """Answer a session that sends what it is given and nothing of its own, as far as that goes."""
+    """Return a session that sends what it is given and nothing of its own, as far as that goes."""
     trust = certificates.client() if certificates else True
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=trust, keepalive_timeout=60),
@@ -21,5 +21,5 @@ def upstream_session(certificates: Certificates | None) -> aiohttp.ClientSession
 
 
 def payload(request: Request) -> io.BytesIO | None:
-    """Answer the body to pass on; a method that has one gets a Content-Length even where it is empty."""
+    """Return the body to pass on; a method that has one gets a Content-Length even where it is empty."""
     return io.BytesIO(request.body) if request.body or request.method in {"PUT", "POST", "PATCH"} else None

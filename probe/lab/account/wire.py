@@ -68,7 +68,7 @@ class Answer:
         return replace(self, body=body, length=None)
 
     def without_body(self) -> "Answer":
-        """Answer the same as HEAD does: the length stays promised."""
+        """Return the same as HEAD does: the length stays promised."""
         length = self.length if self.length is not None else str(len(self.body))
         return replace(self, body=b"", length=length)
 
@@ -140,7 +140,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 def azure_headers(request: Request | None = None) -> CIMultiDict[str]:
-    """Answer the headers that every answer of Azure Storage has."""
+    """Return the headers that every answer of Azure Storage has."""
     headers = CIMultiDict(
         {
             "Server": "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0",
@@ -157,7 +157,7 @@ def azure_headers(request: Request | None = None) -> CIMultiDict[str]:
 
 
 def azure_error(request: Request, status: int, code: str = "", message: str = "") -> Answer:
-    """Answer with Azure's error document: status, `x-ms-error-code`, `x-ms-request-id` and the XML body."""
+    """Return Azure's error document: status, `x-ms-error-code`, `x-ms-request-id` and the XML body."""
     code = code or ERROR_CODES.get(
         status, "InternalError" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Other"
     )

@@ -52,7 +52,7 @@ FAILING = (
 
 @contextmanager
 def running(backend: Backend) -> Iterator[str]:
-    """Run a backend, and answer its URL."""
+    """Run a backend, and return its URL."""
     if backend.hole:
         with BlackHole() as hole:
             yield hole.url
@@ -64,7 +64,7 @@ def running(backend: Backend) -> Iterator[str]:
 
 
 async def added(reports: Sequence[TickReport], url: str) -> list[float]:
-    """Answer the seconds that telling each report added, at the flush bound that is the default."""
+    """Return the seconds that telling each report added, at the flush bound that is the default."""
     bound = telemetry.TelemetrySettings().flush_seconds
     settings = replace(capture.SETTINGS, connection_string=connection_string(url), flush_seconds=bound)
     made = telemetry.build(settings)

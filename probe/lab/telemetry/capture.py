@@ -43,14 +43,14 @@ class Taken:
 
 
 def parent(number: int) -> TraceParent:
-    """Answer the trace parent of the tape's tick with this number, from 0."""
+    """Return the trace parent of the tape's tick with this number, from 0."""
     return TraceParent(traceparent=f"00-{0xABCDEF0000 + number:032x}-{0x1000 + number:016x}-01")
 
 
 async def azure_monitor(
     reports: Sequence[TickReport], *, traces: Traces = Traces.FAILURES, parents: bool = True
 ) -> list[Taken]:
-    """Send each report by the real Azure Monitor exporter, and answer what arrived for it."""
+    """Send each report by the real Azure Monitor exporter, and return what arrived for it."""
     taken = []
     with Ingestion() as ingestion:
         settings = replace(SETTINGS, connection_string=ingestion.connection_string, traces=traces)
@@ -80,7 +80,7 @@ def otlp_environment(url: str) -> Iterator[None]:
 
 
 async def otlp(reports: Sequence[TickReport], *, traces: Traces = Traces.FAILURES) -> dict[str, list[bytes]]:
-    """Send the reports by the real OTLP exporters, and answer the bodies that arrived, by path."""
+    """Send the reports by the real OTLP exporters, and return the bodies that arrived, by path."""
     with Ingestion() as ingestion:
         with otlp_environment(ingestion.url):
             sending = telemetry.build(replace(SETTINGS, otlp=True, traces=traces))
@@ -92,7 +92,7 @@ async def otlp(reports: Sequence[TickReport], *, traces: Traces = Traces.FAILURE
 
 
 async def tape(name: str, *, traces: Traces = Traces.FAILURES) -> list[Taken]:
-    """Play a tape and answer what each of its ticks put on the wire."""
+    """Play a tape and return what each of its ticks put on the wire."""
     return await azure_monitor(await play(TAPES[name]), traces=traces)
 
 
@@ -118,7 +118,7 @@ _VOLATILE_TAGS = (
 
 
 def settled(taken: Taken) -> list[Envelope]:
-    """Answer a tick's envelopes with what differs from run to run, or between machines, replaced.
+    """Return a tick's envelopes with what differs from run to run, or between machines, replaced.
 
     Ids keep their identity within the tick: the same id becomes the same word. A metric's time, which is that
     of its collection, becomes the end of the tick.
@@ -144,12 +144,12 @@ def _settled(envelope: Envelope, names: dict[str, str], end: str) -> Envelope:
 
 
 def _is_parents(value: str) -> bool:
-    """Answer whether an id is one that ``parent`` gave: those are the same in every run."""
+    """Return whether an id is one that ``parent`` gave: those are the same in every run."""
     return value.startswith("0000000000")
 
 
 async def golden() -> dict[str, list[Envelope]]:
-    """Answer the golden files' contents, by name."""
+    """Return the golden files' contents, by name."""
     found = {}
     for name, ticks in GOLDEN.items():
         taken = await tape(name)
@@ -158,7 +158,7 @@ async def golden() -> dict[str, list[Envelope]]:
 
 
 def text(envelopes: Sequence[Envelope]) -> str:
-    """Answer envelopes as the golden files have them: JSON, a line for each thing to look at."""
+    """Return envelopes as the golden files have them: JSON, a line for each thing to look at."""
     return "[\n" + ",\n".join(map(_lines, envelopes)) + "\n]\n"
 
 

@@ -89,12 +89,12 @@ class Ingestion:
 
     @property
     def envelopes(self) -> list[dict[str, Any]]:
-        """Answer the Azure Monitor envelopes that were taken, in the order they came."""
+        """Return the Azure Monitor envelopes that were taken, in the order they came."""
         bodies = [each.body for each in self.requests if each.path == TRACK]
         return [envelope for body in bodies for envelope in json.loads(body)]
 
     def bodies(self, path: str) -> list[bytes]:
-        """Answer the bodies that came to a path, for example ``/v1/logs``."""
+        """Return the bodies that came to a path, for example ``/v1/logs``."""
         return [each.body for each in self.requests if each.path == path]
 
     def __enter__(self) -> Self:
@@ -222,11 +222,11 @@ class BlackHole:
 
 
 def connection_string(url: str) -> str:
-    """Answer an Application Insights connection string for an ingestion endpoint."""
+    """Return an Application Insights connection string for an ingestion endpoint."""
     return f"InstrumentationKey={KEY};IngestionEndpoint={url}"
 
 
 def refusing_url() -> str:
-    """Answer an address where nobody listens."""
+    """Return an address where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -230,7 +230,7 @@ class _Store:
 async def play(
     scenes: Sequence[Scene], *, targets: Sequence[Target] = (TARGET,), vantage: str = "francecentral"
 ) -> list[TickReport]:
-    """Run a tick for each scene, a minute apart, and answer their reports."""
+    """Run a tick for each scene, a minute apart, and return their reports."""
     clock, kept = _Clock(), _Kept()
     endpoints = _World(clock)
     world = tick.World(
@@ -254,7 +254,7 @@ async def play(
 
 
 def fleet(count: int) -> list[Target]:
-    """Answer so many targets with names of their own."""
+    """Return so many targets with names of their own."""
     return [
         replace(
             TARGET,

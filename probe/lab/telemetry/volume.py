@@ -44,7 +44,7 @@ class Volume:
 
 
 async def measure(scenes: Sequence[Scene], *, traces: Traces, targets: int = 1) -> Volume:
-    """Send the ticks of some scenes, and answer what arrived. The first tick of a process is left out."""
+    """Send the ticks of some scenes, and return what arrived. The first tick of a process is left out."""
     named = tapes.fleet(targets) if targets > 1 else [tapes.TARGET]
     reports = await tapes.play((Scene(), *scenes), targets=named)
     taken = await capture.azure_monitor(reports, traces=traces)
@@ -58,13 +58,13 @@ async def measure(scenes: Sequence[Scene], *, traces: Traces, targets: int = 1) 
 
 
 def monthly(octets_a_day: float, price: float) -> tuple[float, float]:
-    """Answer the gigabytes of a month of 30 days, and what they cost."""
+    """Return the gigabytes of a month of 30 days, and what they cost."""
     gigabytes = octets_a_day * 30 / 1e9
     return gigabytes, gigabytes * price
 
 
 async def table(price: float) -> str:
-    """Answer the README's table."""
+    """Return the README's table."""
     lines = [
         "| `PROBE_TRACES` | rows a day: availability, metrics, spans | MB a day | GB a month | a month |",
         "| --- | --- | --- | --- | --- |",
