@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from probe.core import breaker as breakers
 from probe.core import replication as replications
 from probe.core.breaker import Breaker, Fact, Route, State, Transition
 from probe.core.canary import Stamp
@@ -42,11 +41,9 @@ class Reader:
         """Read the canary once, as a careful client would."""
         policy = self.target.policy
         started_at = self.clock()
-        self.breaker, moved = breakers.elapse(self.breaker, policy=policy, now=started_at)
+        self.breaker, moved = self.breaker.elapse(policy=policy, now=started_at)
         self.transitions += moved
-        route = breakers.route(
-            self.breaker, policy=policy, now=started_at, geo=self.target.secondary is not None
-        )
+        route = self.breaker.route(policy=policy, now=started_at, geo=self.target.secondary is not None)
         attempts = await self._attempts(route)
         last = attempts[-1]
         return Read(
@@ -107,7 +104,7 @@ class Reader:
 
     def _learn(self, reading: Reading, route: Route) -> None:
         now = replace(route, epoch=self.breaker.epoch)
-        fact = breakers.fact(reading, route=now, policy=self.target.policy)
+        fact = Fact.of(reading, route=now, policy=self.target.policy)
         self.facts.append(fact)
-        self.breaker, moved = breakers.observe(self.breaker, fact, policy=self.target.policy)
+        self.breaker, moved = self.breaker.observe(fact, policy=self.target.policy)
         self.transitions += moved

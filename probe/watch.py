@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from probe.compose import App
-from probe.core import breaker as breakers
 from probe.core import replication as replications
-from probe.core.breaker import Transition
+from probe.core.breaker import Breaker, Transition
 from probe.core.canary import Stamp
 from probe.core.reading import Fault, Outcome, Purpose, Read, Reading
 from probe.core.replication import Ledger
@@ -273,7 +272,7 @@ async def _arrive(app: App, plan: Plan, show: Show, probing: Probing, stamp: Sta
 
 async def _reads(app: App, plan: Plan, show: Show, summary: Summary, ledger: Ledger) -> None:
     """Read in rounds of as many reads as a tick has; a round has its own connections, as a tick does."""
-    number, breaker = 0, breakers.fresh(app.world.clock())
+    number, breaker = 0, Breaker.fresh(app.world.clock())
 
     def tell(reading: Reading) -> None:
         show.failed(summary.reads, reading)

@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-- The breaker is a value. ``observe`` returns the next value and the events; nothing is changed in place, and
+- The breaker is a value. ``Breaker.observe`` returns the next value and the events; nothing is changed in place, and
   no clock, socket or randomness is used.
 - Every move stands in ``TRANSITIONS``. A pair that is not there is illegal, and changes nothing.
 - Only path faults count (``reading.fault_of``); a slow success counts for the rate, not for the run of
@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from probe.core.errors import IllegalTransition
 from probe.core.reading import Fault, Purpose, Reading
@@ -77,6 +78,19 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How the next read goes: ``first``, then ``then`` if that fails; ``None`` where there is no other."""
+
+    first: Location
+    then: Location | None
+    purpose: Purpose
+    attempts: int
+    """Attempts at ``first``; a trial has one."""
+    epoch: int
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One attempt of a read, as far as the breaker cares."""
 
@@ -88,6 +102,20 @@ class Fact:
     slow: bool
     forced: bool = False
     error_type: str | None = None
+
+    @classmethod
+    def of(cls, reading: Reading, *, route: Route, policy: Policy) -> Self:
+        """Return what the breaker learns from the reading of an attempt of a read."""
+        return cls(
+            location=reading.location,
+            purpose=reading.purpose,
+            at=reading.ended_at,
+            epoch=route.epoch,
+            forced=route.forced,
+            failed=reading.fault is Fault.PATH,
+            slow=reading.duration > policy.slow_after,
+            error_type=reading.error_type,
+        )
 
     @property
     def neutral(self) -> bool:
@@ -105,6 +133,25 @@ class Totals:
     secondary_failures: int = 0
     transitions: int = 0
 
+    def counting(self, fact: Fact) -> Self:
+        """Return the totals with one more attempt."""
+        failed = int(fact.failed)
+        if fact.location is Location.PRIMARY:
+            return replace(
+                self,
+                primary_attempts=self.primary_attempts + 1,
+                primary_failures=self.primary_failures + failed,
+            )
+        return replace(
+            self,
+            secondary_attempts=self.secondary_attempts + 1,
+            secondary_failures=self.secondary_failures + failed,
+        )
+
+
+type Moved = tuple[Breaker, tuple[Transition, ...]]
+"""The breaker after something happened, and the transitions that it caused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
@@ -120,216 +167,167 @@ class Breaker:
     multiplier: int = 1
     totals: Totals = field(default_factory=Totals)
 
+    @classmethod
+    def fresh(cls, now: datetime) -> Self:
+        """Return the breaker of a target that was never probed: closed."""
+        return cls(since=now)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """How the next read goes: ``first``, then ``then`` if that fails; ``None`` where there is no other."""
+    def route(self, *, policy: Policy, now: datetime, geo: bool = True) -> Route:
+        """Return how the next read goes. ``geo`` says that the target has a secondary."""
+        if not geo:
+            return self._route(Location.PRIMARY, policy.attempts, then=False, forced=True)
+        if policy.forced and now < policy.forced.until:
+            return self._route(policy.forced.location, policy.attempts, forced=True)
+        match self.state:
+            case State.CLOSED:
+                return self._route(Location.PRIMARY, policy.attempts)
+            case State.OPEN:
+                return self._route(Location.SECONDARY, policy.attempts)
+            case State.HALF_OPEN:
+                return replace(self._route(Location.PRIMARY, 1), purpose=Purpose.TRIAL)
 
-    first: Location
-    then: Location | None
-    purpose: Purpose
-    attempts: int
-    """Attempts at ``first``; a trial has one."""
-    epoch: int
-    forced: bool = False
-
-
-def fresh(now: datetime) -> Breaker:
-    """Return the breaker of a target that was never probed: closed."""
-    return Breaker(since=now)
-
-
-def route(breaker: Breaker, *, policy: Policy, now: datetime, geo: bool = True) -> Route:
-    """Return how the next read goes. ``geo`` says that the target has a secondary."""
-    if not geo:
-        return _route(breaker, Location.PRIMARY, policy.attempts, then=False, forced=True)
-    if policy.forced and now < policy.forced.until:
-        return _route(breaker, policy.forced.location, policy.attempts, forced=True)
-    match breaker.state:
-        case State.CLOSED:
-            return _route(breaker, Location.PRIMARY, policy.attempts)
-        case State.OPEN:
-            return _route(breaker, Location.SECONDARY, policy.attempts)
-        case State.HALF_OPEN:
-            return replace(_route(breaker, Location.PRIMARY, 1), purpose=Purpose.TRIAL)
-
-
-def _route(
-    breaker: Breaker, first: Location, attempts: int, *, then: bool = True, forced: bool = False
-) -> Route:
-    return Route(
-        first=first,
-        then=first.other if then else None,
-        purpose=Purpose.READ,
-        attempts=attempts,
-        epoch=breaker.epoch,
-        forced=forced,
-    )
-
-
-def fact(reading: Reading, *, route: Route, policy: Policy) -> Fact:
-    """Return what the breaker learns from the reading of an attempt of a read."""
-    return Fact(
-        location=reading.location,
-        purpose=reading.purpose,
-        at=reading.ended_at,
-        epoch=route.epoch,
-        forced=route.forced,
-        failed=reading.fault is Fault.PATH,
-        slow=reading.duration > policy.slow_after,
-        error_type=reading.error_type,
-    )
-
-
-def observe(breaker: Breaker, fact: Fact, *, policy: Policy) -> tuple[Breaker, tuple[Transition, ...]]:
-    """Return the breaker after a fact, and the transitions that it caused (none or one)."""
-    counted = replace(breaker, totals=_counted(breaker.totals, fact))
-    if fact.epoch != breaker.epoch:
-        return counted, ()
-    match counted.state:
-        case State.CLOSED:
-            return _closed(counted, fact, policy)
-        case State.OPEN:
-            return _open(counted, fact, policy)
-        case State.HALF_OPEN:
-            return _half_open(counted, fact, policy)
-
-
-def elapse(breaker: Breaker, *, policy: Policy, now: datetime) -> tuple[Breaker, tuple[Transition, ...]]:
-    """Return the breaker after time alone has passed: the cooldown, and the multiplier's fall back."""
-    match breaker.state:
-        case State.CLOSED:
-            return _calmed(breaker, now), ()
-        case State.OPEN:
-            return _dwelled(breaker, policy, now)
-        case State.HALF_OPEN:
-            return breaker, ()
-
-
-def replay(
-    breaker: Breaker, facts: Iterable[Fact], *, policy: Policy
-) -> tuple[Breaker, tuple[Transition, ...]]:
-    """Return the breaker after facts that were gathered on an older copy of it.
-
-    A fact whose epoch the newer breaker is still in moves it as if it had happened there; the others are
-    counted. So neither of two ticks that ran at once loses a count or undoes the other's move. A fact of a
-    later epoch was routed after time alone had moved the older copy; time moves this one as well.
-    """
-    events: tuple[Transition, ...] = ()
-    for each in facts:
-        if each.epoch > breaker.epoch:
-            breaker, more = elapse(breaker, policy=policy, now=each.at)
-            events += more
-        breaker, more = observe(breaker, each, policy=policy)
-        events += more
-    return breaker, events
-
-
-def _counted(totals: Totals, fact: Fact) -> Totals:
-    failed = int(fact.failed)
-    if fact.location is Location.PRIMARY:
-        return replace(
-            totals,
-            primary_attempts=totals.primary_attempts + 1,
-            primary_failures=totals.primary_failures + failed,
+    def _route(self, first: Location, attempts: int, *, then: bool = True, forced: bool = False) -> Route:
+        return Route(
+            first=first,
+            then=first.other if then else None,
+            purpose=Purpose.READ,
+            attempts=attempts,
+            epoch=self.epoch,
+            forced=forced,
         )
-    return replace(
-        totals,
-        secondary_attempts=totals.secondary_attempts + 1,
-        secondary_failures=totals.secondary_failures + failed,
-    )
 
+    def observe(self, fact: Fact, *, policy: Policy) -> Moved:
+        """Return the breaker after a fact, and the transitions that it caused (none or one)."""
+        counted = replace(self, totals=self.totals.counting(fact))
+        if fact.epoch != self.epoch:
+            return counted, ()
+        match self.state:
+            case State.CLOSED:
+                return counted._closed(fact, policy)
+            case State.OPEN:
+                return counted._open(fact, policy)
+            case State.HALF_OPEN:
+                return counted._half_open(fact, policy)
 
-def _closed(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tuple[Transition, ...]]:
-    if fact.location is Location.SECONDARY or fact.neutral:
-        return breaker, ()
-    bad = fact.failed or fact.slow
-    breaker = replace(
-        _calmed(breaker, fact.at),
-        consecutive_failures=breaker.consecutive_failures + 1 if fact.failed else 0,
-        recent=(*breaker.recent, bad)[-policy.window :],
-    )
-    if breaker.consecutive_failures >= policy.failure_threshold:
-        run = breaker.consecutive_failures
-        reason = f"{run} primary attempts failed in a row, the last with {fact.error_type}"
-    elif (rate := failure_rate(breaker, policy)) is not None and rate >= policy.failure_rate:
-        reason = f"{rate:.0%} of the last {len(breaker.recent)} primary attempts failed or were slow"
-    else:
-        return breaker, ()
-    if breaker.epoch and fact.at - breaker.since < CALM:
-        breaker = _doubled(breaker)
-    return _move(breaker, Trigger.TRIPPED, reason, fact.at)
+    def elapse(self, *, policy: Policy, now: datetime) -> Moved:
+        """Return the breaker after time alone has passed: the cooldown, and the multiplier's fall back."""
+        match self.state:
+            case State.CLOSED:
+                return self._calmed(now), ()
+            case State.OPEN:
+                return self._dwelled(policy, now)
+            case State.HALF_OPEN:
+                return self, ()
 
+    def replay(self, facts: Iterable[Fact], *, policy: Policy) -> Moved:
+        """Return the breaker after facts that were gathered on an older copy of it.
 
-def _doubled(breaker: Breaker) -> Breaker:
-    return replace(breaker, multiplier=min(breaker.multiplier * 2, MULTIPLIER_LIMIT))
+        A fact whose epoch the newer breaker is still in moves it as if it had happened there; the others
+        are counted. So neither of two ticks that ran at once loses a count or undoes the other's move. A
+        fact of a later epoch was routed after time alone had moved the older copy; time moves this one as
+        well.
+        """
+        breaker: Breaker = self
+        events: tuple[Transition, ...] = ()
+        for each in facts:
+            if each.epoch > breaker.epoch:
+                breaker, more = breaker.elapse(policy=policy, now=each.at)
+                events += more
+            breaker, more = breaker.observe(each, policy=policy)
+            events += more
+        return breaker, events
 
+    def failure_rate(self, policy: Policy) -> float | None:
+        """Return the share (0 to 1) of bad primary attempts, ``None`` while there are too few samples."""
+        if len(self.recent) < policy.minimum_samples:
+            return None
+        return sum(self.recent) / len(self.recent)
 
-def _calmed(breaker: Breaker, now: datetime) -> Breaker:
-    if breaker.multiplier > 1 and now - breaker.since >= CALM:
-        return replace(breaker, multiplier=1)
-    return breaker
+    def _closed(self, fact: Fact, policy: Policy) -> Moved:
+        if fact.location is Location.SECONDARY or fact.neutral:
+            return self, ()
+        bad = fact.failed or fact.slow
+        breaker = replace(
+            self._calmed(fact.at),
+            consecutive_failures=self.consecutive_failures + 1 if fact.failed else 0,
+            recent=(*self.recent, bad)[-policy.window :],
+        )
+        if breaker.consecutive_failures >= policy.failure_threshold:
+            run = breaker.consecutive_failures
+            reason = f"{run} primary attempts failed in a row, the last with {fact.error_type}"
+        elif (rate := breaker.failure_rate(policy)) is not None and rate >= policy.failure_rate:
+            reason = f"{rate:.0%} of the last {len(breaker.recent)} primary attempts failed or were slow"
+        else:
+            return breaker, ()
+        if breaker.epoch and fact.at - breaker.since < CALM:
+            breaker = breaker._doubled()
+        return breaker._move(Trigger.TRIPPED, reason, fact.at)
 
+    def _open(self, fact: Fact, policy: Policy) -> Moved:
+        if fact.location is Location.PRIMARY and not fact.forced:
+            return self, ()
+        breaker = replace(self, secondary_reads=self.secondary_reads + 1)
+        return breaker._dwelled(policy, fact.at)
 
-def failure_rate(breaker: Breaker, policy: Policy) -> float | None:
-    """Return the share (0 to 1) of bad primary attempts, ``None`` while there are too few samples."""
-    if len(breaker.recent) < policy.minimum_samples:
-        return None
-    return sum(breaker.recent) / len(breaker.recent)
+    def _half_open(self, fact: Fact, policy: Policy) -> Moved:
+        is_trial = fact.purpose is Purpose.TRIAL or fact.forced
+        if fact.location is Location.SECONDARY or fact.neutral or not is_trial:
+            return self, ()
+        if fact.failed or fact.slow:
+            what = f"failed with {fact.error_type}" if fact.failed else "was slow"
+            return self._doubled()._move(Trigger.TRIAL_FAILED, f"the trial {what}", fact.at)
+        breaker = replace(self, good_trials=self.good_trials + 1)
+        if breaker.good_trials < policy.success_threshold:
+            return breaker, ()
+        return breaker._move(Trigger.RECOVERED, f"{breaker.good_trials} good trials in a row", fact.at)
 
+    def _dwelled(self, policy: Policy, now: datetime) -> Moved:
+        cooldown = policy.cooldown * self.multiplier
+        if self.secondary_reads >= policy.secondary_reads * self.multiplier:
+            reason = f"{self.secondary_reads} reads have gone to the secondary"
+        elif cooldown and now - self.since >= cooldown:
+            reason = f"{cooldown.total_seconds():g} s have passed since it opened"
+        else:
+            return self, ()
+        return self._move(Trigger.DWELLED, reason, now)
 
-def _open(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tuple[Transition, ...]]:
-    if fact.location is Location.PRIMARY and not fact.forced:
-        return breaker, ()
-    breaker = replace(breaker, secondary_reads=breaker.secondary_reads + 1)
-    return _dwelled(breaker, policy, fact.at)
+    def _calmed(self, now: datetime) -> Self:
+        if self.multiplier > 1 and now - self.since >= CALM:
+            return replace(self, multiplier=1)
+        return self
 
+    def _doubled(self) -> Self:
+        return replace(self, multiplier=min(self.multiplier * 2, MULTIPLIER_LIMIT))
 
-def _dwelled(breaker: Breaker, policy: Policy, now: datetime) -> tuple[Breaker, tuple[Transition, ...]]:
-    cooldown = policy.cooldown * breaker.multiplier
-    if breaker.secondary_reads >= policy.secondary_reads * breaker.multiplier:
-        reason = f"{breaker.secondary_reads} reads have gone to the secondary"
-    elif cooldown and now - breaker.since >= cooldown:
-        reason = f"{cooldown.total_seconds():g} s have passed since it opened"
-    else:
-        return breaker, ()
-    return _move(breaker, Trigger.DWELLED, reason, now)
+    def _move(self, trigger: Trigger, reason: str, at: datetime) -> Moved:
+        target = destination(self.state, trigger)
+        event = Transition(
+            from_state=self.state,
+            to_state=target,
+            trigger=trigger,
+            reason=reason,
+            at=at,
+            epoch=self.epoch + 1,
+            figures=self._figures(),
+        )
+        moved = Breaker(
+            state=target,
+            since=at,
+            epoch=self.epoch + 1,
+            multiplier=self.multiplier,
+            totals=replace(self.totals, transitions=self.totals.transitions + 1),
+        )
+        return moved, (event,)
 
-
-def _half_open(breaker: Breaker, fact: Fact, policy: Policy) -> tuple[Breaker, tuple[Transition, ...]]:
-    is_trial = fact.purpose is Purpose.TRIAL or fact.forced
-    if fact.location is Location.SECONDARY or fact.neutral or not is_trial:
-        return breaker, ()
-    if fact.failed or fact.slow:
-        what = f"failed with {fact.error_type}" if fact.failed else "was slow"
-        return _move(_doubled(breaker), Trigger.TRIAL_FAILED, f"the trial {what}", fact.at)
-    breaker = replace(breaker, good_trials=breaker.good_trials + 1)
-    if breaker.good_trials < policy.success_threshold:
-        return breaker, ()
-    return _move(breaker, Trigger.RECOVERED, f"{breaker.good_trials} good trials in a row", fact.at)
-
-
-def _move(
-    breaker: Breaker, trigger: Trigger, reason: str, at: datetime
-) -> tuple[Breaker, tuple[Transition, ...]]:
-    target = destination(breaker.state, trigger)
-    event = Transition(
-        from_state=breaker.state,
-        to_state=target,
-        trigger=trigger,
-        reason=reason,
-        at=at,
-        epoch=breaker.epoch + 1,
-        figures=_figures(breaker),
-    )
-    moved = Breaker(
-        state=target,
-        since=at,
-        epoch=breaker.epoch + 1,
-        multiplier=breaker.multiplier,
-        totals=replace(breaker.totals, transitions=breaker.totals.transitions + 1),
-    )
-    return moved, (event,)
+    def _figures(self) -> dict[str, float]:
+        return {
+            "consecutive_failures": self.consecutive_failures,
+            "samples": len(self.recent),
+            "bad_samples": sum(self.recent),
+            "secondary_reads": self.secondary_reads,
+            "good_trials": self.good_trials,
+            "multiplier": self.multiplier,
+        }
 
 
 def destination(state: State, trigger: Trigger) -> State:
@@ -338,17 +336,6 @@ def destination(state: State, trigger: Trigger) -> State:
         return TRANSITIONS[state, trigger]
     except KeyError:
         raise IllegalTransition(f"{trigger} is no move from {state}") from None
-
-
-def _figures(breaker: Breaker) -> dict[str, float]:
-    return {
-        "consecutive_failures": breaker.consecutive_failures,
-        "samples": len(breaker.recent),
-        "bad_samples": sum(breaker.recent),
-        "secondary_reads": breaker.secondary_reads,
-        "good_trials": breaker.good_trials,
-        "multiplier": breaker.multiplier,
-    }
 
 
 def diagram() -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from probe.core import breaker as breakers
 from probe.core import replication as replications
 from probe.core.breaker import Breaker, Fact, Transition
 from probe.core.canary import Stamp
@@ -92,13 +91,13 @@ class Folded:
 
 def fresh(now: datetime) -> TargetRecord:
     """Return the record of a target that was never probed."""
-    return TargetRecord(breaker=breakers.fresh(now), ledger=Ledger())
+    return TargetRecord(breaker=Breaker.fresh(now), ledger=Ledger())
 
 
 def fold(record: TargetRecord, facts: Facts, *, policy: Policy, geo: bool) -> Folded:
     """Return the record after a tick's facts, with the transitions and delays that they cause on it."""
-    value, events = breakers.replay(record.breaker, facts.attempts, policy=policy)
-    value, elapsed = breakers.elapse(value, policy=policy, now=facts.finished_at)
+    value, events = record.breaker.replay(facts.attempts, policy=policy)
+    value, elapsed = value.elapse(policy=policy, now=facts.finished_at)
     ledger, seen_at, delays = _ledger(record, facts, geo=geo)
     transitions = events + elapsed
     folded = replace(

@@ -14,9 +14,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from probe import compose
-from probe.core import breaker as breakers
 from probe.core import replication as replications
-from probe.core.breaker import State
+from probe.core.breaker import Breaker, State
 from probe.core.target import Location
 from probe.lab.account.pair import Pair
 from probe.reader import Reader
@@ -53,7 +52,7 @@ async def outage(pair: Pair, name: str, kind: str, options: dict[str, int]) -> R
         reader = Reader(
             target=target,
             probing=probing,
-            breaker=breakers.fresh(compose.utc_now()),
+            breaker=Breaker.fresh(compose.utc_now()),
             ledger=replications.written(replications.Ledger(), stamp),
             clock=compose.utc_now,
             sleep=asyncio.sleep,

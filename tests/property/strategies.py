@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from probe.core import breaker as breakers
 from probe.core.breaker import Breaker, Fact, State, Transition, Trigger
 from probe.core.canary import Stamp
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Phases, Purpose, Read, Reading
@@ -165,8 +164,8 @@ def client(breaker: Breaker, script, *, policy: Policy, start: float = 0, geo: b
     now, facts = at(start), []
     for wait, *answers in script:
         now += s(wait)
-        breaker, _ = breakers.elapse(breaker, policy=policy, now=now)
-        route = breakers.route(breaker, policy=policy, now=now, geo=geo)
+        breaker, _ = breaker.elapse(policy=policy, now=now)
+        route = breaker.route(policy=policy, now=now, geo=geo)
         for location in (route.first, route.then):
             if location is None:
                 continue
@@ -177,7 +176,7 @@ def client(breaker: Breaker, script, *, policy: Policy, start: float = 0, geo: b
                 location, outcome, purpose=purpose, now=now, epoch=breaker.epoch, forced=route.forced
             )
             facts.append(learned)
-            breaker, _ = breakers.observe(breaker, learned, policy=policy)
+            breaker, _ = breaker.observe(learned, policy=policy)
             if outcome in ("good", "slow"):
                 break
     return facts, breaker, now

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from probe.core import breaker as breakers
-from probe.core.breaker import TRANSITIONS, State
+from probe.core.breaker import MULTIPLIER_LIMIT, TRANSITIONS, Breaker, State
 from probe.core.reading import Purpose
 from probe.core.target import Location
 from tests.property import strategies
@@ -89,7 +88,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @initialize(policy=strategies.policies)
     def start(self, policy):
         self.policy, self.now = policy, NOON
-        self.breaker, self.model = breakers.fresh(NOON), Model(policy, NOON)
+        self.breaker, self.model = Breaker.fresh(NOON), Model(policy, NOON)
         self.events = []
 
     @rule(
@@ -112,7 +111,7 @@ class BreakerMachine(RuleBasedStateMachine):
             epoch=self.breaker.epoch - late,
             forced=forced,
         )
-        self.breaker, events = breakers.observe(self.breaker, learned, policy=self.policy)
+        self.breaker, events = self.breaker.observe(learned, policy=self.policy)
         self.events += events
         self.model.count(where, what)
         if not late:
@@ -122,13 +121,13 @@ class BreakerMachine(RuleBasedStateMachine):
     def client_reads(self, what, times):
         """As the routing goes, so that deep states are reached often."""
         for _ in range(times):
-            route = breakers.route(self.breaker, policy=self.policy, now=self.now)
+            route = self.breaker.route(policy=self.policy, now=self.now)
             self.attempt(route.first, what, 1, 0, forced=False, last_resort=False)
 
     @rule(wait=st.integers(0, 2000))
     def pause(self, wait):
         self.now += s(wait)
-        self.breaker, events = breakers.elapse(self.breaker, policy=self.policy, now=self.now)
+        self.breaker, events = self.breaker.elapse(policy=self.policy, now=self.now)
         self.events += events
         self.model.time_passed(self.now)
 
@@ -163,8 +162,8 @@ TestBreakerMachine = BreakerMachine.TestCase
 @given(script=strategies.scripts, policy=strategies.policies, secondary=st.sampled_from(["good", "failed"]))
 def test_no_state_is_a_trap(script, policy, secondary):
     """Once the primary is well, a bounded number of reads leads home, whether the secondary serves or not."""
-    _, breaker, _ = strategies.client(breakers.fresh(NOON), script, policy=policy)
-    bound = policy.secondary_reads * breakers.MULTIPLIER_LIMIT + policy.success_threshold
+    _, breaker, _ = strategies.client(Breaker.fresh(NOON), script, policy=policy)
+    bound = policy.secondary_reads * MULTIPLIER_LIMIT + policy.success_threshold
 
     _, healed, _ = strategies.client(breaker, [(0, "good", secondary)] * bound, policy=policy, start=1000)
 
@@ -173,8 +172,8 @@ def test_no_state_is_a_trap(script, policy, secondary):
 
 @given(script=strategies.scripts, policy=strategies.policies)
 def test_no_state_is_a_trap_without_a_secondary(script, policy):
-    _, breaker, _ = strategies.client(breakers.fresh(NOON), script, policy=policy)
-    bound = policy.secondary_reads * breakers.MULTIPLIER_LIMIT + policy.success_threshold
+    _, breaker, _ = strategies.client(Breaker.fresh(NOON), script, policy=policy)
+    bound = policy.secondary_reads * MULTIPLIER_LIMIT + policy.success_threshold
 
     _, healed, _ = strategies.client(breaker, [(0, "good", "good")] * bound, policy=policy, geo=False)
 
@@ -184,11 +183,11 @@ def test_no_state_is_a_trap_without_a_secondary(script, policy):
 @given(script=strategies.scripts, policy=strategies.policies, outage=st.integers(1, 200))
 def test_a_dead_primary_is_tried_ever_more_rarely_but_never_given_up(script, policy, outage):
     """After the first trials, no trial comes sooner than the dwell allows, and none is lost for ever."""
-    _, breaker, _ = strategies.client(breakers.fresh(NOON), script, policy=policy)
+    _, breaker, _ = strategies.client(Breaker.fresh(NOON), script, policy=policy)
     facts, _, _ = strategies.client(breaker, [(0, "failed", "good")] * outage, policy=policy, start=10**6)
     trials = [index for index, each in enumerate(facts) if each.purpose is Purpose.TRIAL]
 
-    longest = policy.secondary_reads * breakers.MULTIPLIER_LIMIT + 1
+    longest = policy.secondary_reads * MULTIPLIER_LIMIT + 1
     assert all(after - before <= longest for before, after in pairwise(trials))
     assert len(trials) >= (outage - policy.failure_threshold - longest) // longest
 
@@ -200,19 +199,19 @@ def test_a_dead_primary_is_tried_ever_more_rarely_but_never_given_up(script, pol
     state=st.sampled_from(State),
 )
 def test_replaying_a_ticks_facts_answers_what_the_tick_came_to(script, policy, multiplier, state):
-    base = breakers.Breaker(state=state, since=NOON, epoch=3, multiplier=multiplier)
+    base = Breaker(state=state, since=NOON, epoch=3, multiplier=multiplier)
     facts, local, now = strategies.client(base, script, policy=policy)
-    local, _ = breakers.elapse(local, policy=policy, now=now)
+    local, _ = local.elapse(policy=policy, now=now)
 
-    replayed, _ = breakers.replay(base, facts, policy=policy)
-    replayed, _ = breakers.elapse(replayed, policy=policy, now=now)
+    replayed, _ = base.replay(facts, policy=policy)
+    replayed, _ = replayed.elapse(policy=policy, now=now)
 
     assert strategies.without_since(replayed) == strategies.without_since(local)
 
 
 @given(breaker=strategies.breakers_of_any_state, policy=strategies.policies, geo=st.booleans())
 def test_every_read_has_another_location_to_go_to_where_there_is_one(breaker, policy, geo):
-    route = breakers.route(breaker, policy=policy, now=at(0), geo=geo)
+    route = breaker.route(policy=policy, now=at(0), geo=geo)
 
     assert route.then is (route.first.other if geo else None)
     assert route.attempts >= 1

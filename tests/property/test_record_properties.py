@@ -7,9 +7,8 @@ from datetime import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.core import breaker as breakers
 from probe.core import record as records
-from probe.core.breaker import TRANSITIONS, State
+from probe.core.breaker import MULTIPLIER_LIMIT, TRANSITIONS, State
 from probe.core.record import SKEW_ALLOWED, Facts, Shown
 from probe.core.target import Location
 from tests.property import strategies
@@ -92,7 +91,7 @@ def test_two_ticks_at_once_lose_no_count_and_no_transition(
 )
 def test_facts_of_any_epoch_in_any_order_are_counted_once_and_never_raise(facts, base, policy):
     found = [strategies.fact(location, what, epoch=epoch, now=base.since) for location, what, epoch in facts]
-    breaker, events = breakers.replay(base, found, policy=policy)
+    breaker, events = base.replay(found, policy=policy)
 
     assert breaker.totals.primary_attempts + breaker.totals.secondary_attempts == len(found)
     assert breaker.epoch == base.epoch + len(events)
@@ -119,8 +118,8 @@ def test_one_bad_clock_cannot_stop_the_ticks_after_it(record, policy, script):
     for target in found.targets.values():
         facts, _, now = strategies.client(target.breaker, script, policy=policy)
         folded = records.fold(target, Facts(attempts=facts, finished_at=now), policy=policy, geo=True)
-        rested, _ = breakers.elapse(
-            folded.record.breaker, policy=policy, now=now + SKEW_ALLOWED + s(60 * breakers.MULTIPLIER_LIMIT)
+        rested, _ = folded.record.breaker.elapse(
+            policy=policy, now=now + SKEW_ALLOWED + s(60 * MULTIPLIER_LIMIT)
         )
         assert rested.state is not State.OPEN
 

@@ -12,8 +12,18 @@ from datetime import timedelta
 
 import pytest
 
-from probe.core import breaker as breakers
-from probe.core.breaker import CALM, MULTIPLIER_LIMIT, TRANSITIONS, Breaker, Fact, State, Trigger
+from probe.core.breaker import (
+    CALM,
+    MULTIPLIER_LIMIT,
+    TRANSITIONS,
+    Breaker,
+    Fact,
+    State,
+    Totals,
+    Trigger,
+    destination,
+    diagram,
+)
 from probe.core.errors import IllegalTransition
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Purpose
 from probe.core.target import Forced, Policy
@@ -37,7 +47,7 @@ def attempt(
     breaker: Breaker, letter: str, policy: Policy = DEFAULT, *, now: float = 0, geo: bool = True
 ) -> Fact:
     """Return the fact of one attempt, routed by the breaker as it stands."""
-    route = breakers.route(breaker, policy=policy, now=at(now), geo=geo)
+    route = breaker.route(policy=policy, now=at(now), geo=geo)
     found = reading(
         SECONDARY if letter in "sz" else PRIMARY,
         ERRORS.get(letter),
@@ -45,16 +55,14 @@ def attempt(
         took=policy.slow_after.total_seconds() + 1 if letter in "~XG" else 0.01,
         started=now,
     )
-    return breakers.fact(found, route=route, policy=policy)
+    return Fact.of(found, route=route, policy=policy)
 
 
 def play(breaker: Breaker, tape: str, policy: Policy = DEFAULT, *, now: float = 0, geo: bool = True):
     """Return the breaker after a tape, the state after each letter, and the events."""
     states, events = "", ()
     for letter in tape:
-        breaker, more = breakers.observe(
-            breaker, attempt(breaker, letter, policy, now=now, geo=geo), policy=policy
-        )
+        breaker, more = breaker.observe(attempt(breaker, letter, policy, now=now, geo=geo), policy=policy)
         states += LETTERS[breaker.state]
         events += more
     return breaker, states, events
@@ -242,7 +250,7 @@ def test_each_move_gives_its_reason(start, tape, reason):
 def test_a_move_forgets_the_counters_of_the_state_that_it_left():
     breaker, _, _ = play(closed(multiplier=4), "xxxxx", now=7)
 
-    assert replace(breaker, totals=breakers.Totals()) == Breaker(
+    assert replace(breaker, totals=Totals()) == Breaker(
         state=State.OPEN, since=at(7.01), epoch=1, multiplier=4
     )
 
@@ -250,7 +258,7 @@ def test_a_move_forgets_the_counters_of_the_state_that_it_left():
 def test_totals_count_every_attempt_and_every_failure():
     breaker, _, _ = play(closed(), "..xdmzs")
 
-    assert breaker.totals == breakers.Totals(
+    assert breaker.totals == Totals(
         primary_attempts=5, primary_failures=1, secondary_attempts=2, secondary_failures=1
     )
 
@@ -268,8 +276,8 @@ def test_each_bad_trial_doubles_the_dwell_up_to_eight_times(bad_trials, multipli
 
 def test_the_cooldown_ends_the_dwell_when_it_comes_before_the_reads():
     policy = Policy(cooldown=s(60))
-    still, none = breakers.elapse(opened(secondary_reads=19), policy=policy, now=at(59.9))
-    moved, (event,) = breakers.elapse(opened(), policy=policy, now=at(60))
+    still, none = opened(secondary_reads=19).elapse(policy=policy, now=at(59.9))
+    moved, (event,) = opened().elapse(policy=policy, now=at(60))
 
     assert (still.state, none) == (State.OPEN, ())
     assert moved.state is State.HALF_OPEN
@@ -291,26 +299,26 @@ def test_a_read_from_the_secondary_after_the_cooldown_ends_the_dwell():
 
 def test_the_cooldown_is_doubled_like_the_reads():
     policy = Policy(cooldown=s(60))
-    still, _ = breakers.elapse(opened(multiplier=2), policy=policy, now=at(119))
-    moved, _ = breakers.elapse(opened(multiplier=2), policy=policy, now=at(120))
+    still, _ = opened(multiplier=2).elapse(policy=policy, now=at(119))
+    moved, _ = opened(multiplier=2).elapse(policy=policy, now=at(120))
 
     assert (still.state, moved.state) == (State.OPEN, State.HALF_OPEN)
 
 
 def test_without_a_cooldown_time_alone_never_ends_the_dwell():
-    breaker, events = breakers.elapse(opened(), policy=DEFAULT, now=at(10**8))
+    breaker, events = opened().elapse(policy=DEFAULT, now=at(10**8))
 
     assert (breaker, events) == (opened(), ())
 
 
 @pytest.mark.parametrize("start", [closed(), half_open()], ids=["closed", "half-open"])
 def test_time_alone_moves_no_other_state(start):
-    assert breakers.elapse(start, policy=Policy(cooldown=s(1)), now=at(10**8)) == (start, ())
+    assert start.elapse(policy=Policy(cooldown=s(1)), now=at(10**8)) == (start, ())
 
 
 def test_the_multiplier_falls_back_once_it_has_stayed_closed_for_the_calm():
-    early, _ = breakers.elapse(closed(multiplier=8), policy=DEFAULT, now=NOON + CALM - s(1))
-    late, events = breakers.elapse(closed(multiplier=8), policy=DEFAULT, now=NOON + CALM)
+    early, _ = closed(multiplier=8).elapse(policy=DEFAULT, now=NOON + CALM - s(1))
+    late, events = closed(multiplier=8).elapse(policy=DEFAULT, now=NOON + CALM)
 
     assert (early.multiplier, late.multiplier, events) == (8, 1, ())
 
@@ -331,10 +339,10 @@ def test_an_outage_soon_after_recovery_keeps_the_long_dwell():
 
 @pytest.mark.parametrize(("beyond", "slow"), [(0, False), (0.000001, True)], ids=["at-the-limit", "beyond"])
 def test_an_attempt_is_slow_when_it_takes_longer_than_the_limit(beyond, slow):
-    route = breakers.route(closed(), policy=DEFAULT, now=NOON)
+    route = closed().route(policy=DEFAULT, now=NOON)
     found = reading(PRIMARY, took=DEFAULT.slow_after.total_seconds() + beyond)
 
-    assert breakers.fact(found, route=route, policy=DEFAULT).slow is slow
+    assert Fact.of(found, route=route, policy=DEFAULT).slow is slow
 
 
 @pytest.mark.parametrize("start", [closed(), opened(), half_open()], ids=["closed", "open", "half-open"])
@@ -350,15 +358,15 @@ def test_a_neutral_answer_moves_no_state(start, letter):
 @pytest.mark.parametrize("error", [*PATH_ERRORS, "408", "429", "500", "503", "504"])
 def test_every_path_fault_trips(error):
     fact = replace(attempt(closed(), "."), failed=True, error_type=error)
-    breaker, _ = breakers.replay(closed(), [fact] * 5, policy=DEFAULT)
+    breaker, _ = closed().replay([fact] * 5, policy=DEFAULT)
 
     assert breaker.state is State.OPEN
 
 
 @pytest.mark.parametrize("error", [*CONTENT_ERRORS, "400", "401", "403", "409", "412"])
 def test_no_other_error_is_counted(error):
-    route = breakers.route(closed(), policy=DEFAULT, now=NOON)
-    fact = breakers.fact(reading(PRIMARY, error), route=route, policy=DEFAULT)
+    route = closed().route(policy=DEFAULT, now=NOON)
+    fact = Fact.of(reading(PRIMARY, error), route=route, policy=DEFAULT)
 
     assert (fact.failed, fact.neutral) == (False, True)
 
@@ -368,7 +376,7 @@ def test_no_other_error_is_counted(error):
 def test_a_fact_of_another_epoch_is_counted_and_moves_nothing(epoch, letter):
     start = half_open(good_trials=2)
     late = replace(attempt(start, letter), epoch=epoch)
-    breaker, events = breakers.observe(start, late, policy=DEFAULT)
+    breaker, events = start.observe(late, policy=DEFAULT)
 
     assert events == ()
     assert replace(breaker, totals=start.totals) == start
@@ -378,7 +386,7 @@ def test_a_fact_of_another_epoch_is_counted_and_moves_nothing(epoch, letter):
 def test_only_trials_close_or_reopen_a_half_open_breaker():
     """Another tick's last resort may carry the same epoch by coincidence; it was no trial."""
     good = replace(attempt(half_open(), "."), purpose=Purpose.READ)
-    breaker, events = breakers.replay(half_open(), [good] * 3 + [attempt(half_open(), "L")], policy=DEFAULT)
+    breaker, events = half_open().replay([good] * 3 + [attempt(half_open(), "L")], policy=DEFAULT)
 
     assert (breaker.state, breaker.good_trials, events) == (State.HALF_OPEN, 0, ())
 
@@ -392,7 +400,7 @@ def test_only_trials_close_or_reopen_a_half_open_breaker():
     ],
 )
 def test_a_read_goes_where_the_state_says(start, first, then, purpose, attempts):
-    route = breakers.route(start, policy=DEFAULT, now=NOON)
+    route = start.route(policy=DEFAULT, now=NOON)
 
     assert (route.first, route.then, route.purpose, route.attempts) == (first, then, purpose, attempts)
     assert (route.epoch, route.forced) == (start.epoch, False)
@@ -402,18 +410,18 @@ def test_a_read_goes_where_the_state_says(start, first, then, purpose, attempts)
 @pytest.mark.parametrize("location", [PRIMARY, SECONDARY])
 def test_forcing_overrules_every_state_until_it_expires(start, location):
     policy = Policy(forced=Forced(location=location, until=at(60)))
-    during = breakers.route(start, policy=policy, now=at(59.9))
-    after = breakers.route(start, policy=policy, now=at(60))
+    during = start.route(policy=policy, now=at(59.9))
+    after = start.route(policy=policy, now=at(60))
 
     assert (during.first, during.then, during.purpose) == (location, location.other, Purpose.READ)
     assert during.forced
-    assert after == breakers.route(start, policy=DEFAULT, now=at(60))
+    assert after == start.route(policy=DEFAULT, now=at(60))
 
 
 @pytest.mark.parametrize("start", [closed(), opened(), half_open()], ids=["closed", "open", "half-open"])
 def test_a_target_without_a_secondary_is_read_from_its_primary_alone(start):
     policy = Policy(forced=Forced(location=SECONDARY, until=at(60)))
-    route = breakers.route(start, policy=policy, now=NOON, geo=False)
+    route = start.route(policy=policy, now=NOON, geo=False)
 
     assert (route.first, route.then, route.forced, route.attempts) == (PRIMARY, None, True, 2)
 
@@ -437,17 +445,17 @@ def test_a_breaker_forced_to_the_secondary_learns_nothing_and_goes_on_where_it_w
     breaker, states, _ = play(half_open(), "ssss", policy)
 
     assert states == "hhhh"
-    assert breakers.route(breaker, policy=policy, now=at(60)).purpose is Purpose.TRIAL
+    assert breaker.route(policy=policy, now=at(60)).purpose is Purpose.TRIAL
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("trigger", Trigger)
 def test_a_pair_outside_the_table_is_illegal(state, trigger):
     if (state, trigger) in TRANSITIONS:
-        assert breakers.destination(state, trigger) is TRANSITIONS[state, trigger]
+        assert destination(state, trigger) is TRANSITIONS[state, trigger]
     else:
         with pytest.raises(IllegalTransition, match=f"{trigger} is no move from {state}"):
-            breakers.destination(state, trigger)
+            destination(state, trigger)
 
 
 def test_every_state_can_be_left_and_reached():
@@ -456,7 +464,7 @@ def test_every_state_can_be_left_and_reached():
 
 
 def test_the_diagram_has_the_start_and_one_line_for_each_move_of_the_table():
-    lines = [each.strip() for each in breakers.diagram().splitlines()]
+    lines = [each.strip() for each in diagram().splitlines()]
 
     assert lines == [
         "stateDiagram-v2",
@@ -473,11 +481,11 @@ def test_replaying_a_ticks_facts_answers_what_the_tick_itself_came_to_after_a_co
     """The cooldown ended in the tick before its first read; no fact says so, but the trials depend on it."""
     policy = Policy(cooldown=s(60))
     saved = opened()
-    local, _ = breakers.elapse(saved, policy=policy, now=at(61))
+    local, _ = saved.elapse(policy=policy, now=at(61))
     trials = [attempt(local, ".", policy, now=61)] * 3
-    ticked, _ = breakers.replay(local, trials, policy=policy)
+    ticked, _ = local.replay(trials, policy=policy)
 
-    replayed, events = breakers.replay(saved, trials, policy=policy)
+    replayed, events = saved.replay(trials, policy=policy)
 
     assert replayed == ticked
     assert replayed.state is State.CLOSED

@@ -9,11 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from probe.core import breaker as breakers
 from probe.core import canary, verdict
 from probe.core import record as records
 from probe.core import replication as replications
-from probe.core.breaker import Breaker, State
+from probe.core.breaker import MULTIPLIER_LIMIT, Breaker, Fact, State
 from probe.core.reading import Purpose
 from probe.core.record import Facts, Shown, TargetRecord
 from probe.core.replication import LEDGER_LIMIT, Ledger, Replication
@@ -33,16 +32,16 @@ def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **a
     """Play a tick, ``fresh`` being what its first attempt at the primary meets; returns record and reads."""
     breaker, now, facts, reads = record.breaker, minute * MINUTE, [], []
     for _ in range(policy.reads):
-        breaker, _ = breakers.elapse(breaker, policy=policy, now=at(now))
-        route = breakers.route(breaker, policy=policy, now=at(now))
+        breaker, _ = breaker.elapse(policy=policy, now=at(now))
+        route = breaker.route(policy=policy, now=at(now))
         attempts = []
         for location, purpose in plan(route, policy):
             first = location is PRIMARY and all(each.location is SECONDARY for each in facts)
             down = answers.get(location) == "failed" or (first and fresh == "failed")
             attempts.append(reading(location, "503" if down else None, purpose=purpose, started=now))
             routed = replace(route, epoch=breaker.epoch)
-            facts.append(breakers.fact(attempts[-1], route=routed, policy=policy))
-            breaker, _ = breakers.observe(breaker, facts[-1], policy=policy)
+            facts.append(Fact.of(attempts[-1], route=routed, policy=policy))
+            breaker, _ = breaker.observe(facts[-1], policy=policy)
             if not down:
                 break
         reads.append(read(*attempts))
@@ -79,7 +78,7 @@ def test_one_good_trial_is_no_recovery_and_one_failure_after_it_is_no_outage():
 @pytest.mark.parametrize("attempts", [1, 2, 10])
 def test_however_many_probe_in_step_a_trial_is_one_attempt(attempts):
     half_open = Breaker(state=State.HALF_OPEN, since=NOON)
-    route = breakers.route(half_open, policy=replace(DEFAULT, attempts=attempts), now=NOON)
+    route = half_open.route(policy=replace(DEFAULT, attempts=attempts), now=NOON)
 
     assert (route.purpose, route.attempts) == (Purpose.TRIAL, 1)
 
@@ -88,8 +87,8 @@ def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_out
     base = records.fresh(NOON)
     first, _ = tick(base, 0, primary="failed")
     late = [
-        breakers.fact(reading(PRIMARY, "503", started=50), route=route, policy=DEFAULT)
-        for route in [breakers.route(base.breaker, policy=DEFAULT, now=NOON)] * 5
+        Fact.of(reading(PRIMARY, "503", started=50), route=route, policy=DEFAULT)
+        for route in [base.breaker.route(policy=DEFAULT, now=NOON)] * 5
     ]
     both = records.fold(first, Facts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
 
@@ -100,11 +99,11 @@ def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_out
 
 def test_late_good_trials_of_an_old_epoch_do_not_close_a_younger_half_open_state():
     old = Breaker(state=State.HALF_OPEN, since=NOON, epoch=2)
-    route = breakers.route(old, policy=DEFAULT, now=NOON)
-    late = breakers.fact(reading(PRIMARY, purpose=Purpose.TRIAL), route=route, policy=DEFAULT)
+    route = old.route(policy=DEFAULT, now=NOON)
+    late = Fact.of(reading(PRIMARY, purpose=Purpose.TRIAL), route=route, policy=DEFAULT)
     young = replace(old, epoch=4)
 
-    assert breakers.replay(young, [late] * 3, policy=DEFAULT)[0].state is State.HALF_OPEN
+    assert young.replay([late] * 3, policy=DEFAULT)[0].state is State.HALF_OPEN
 
 
 def test_no_time_that_is_remembered_depends_on_this_process():
@@ -157,7 +156,7 @@ def test_both_down_for_days_stays_bounded_and_comes_home():
 
     assert set(served) == {"-"}
     assert len(record.transitions) == records.TRANSITIONS_LIMIT
-    assert record.breaker.multiplier == breakers.MULTIPLIER_LIMIT
+    assert record.breaker.multiplier == MULTIPLIER_LIMIT
     assert len(record.breaker.recent) <= DEFAULT.window
 
     record, served = ticks(record, range(2880, 2900), secondary="failed")
@@ -271,9 +270,9 @@ def test_a_denied_canary_is_told_but_routes_nothing_away_for_ever(location):
     """A revoked grant on one side for a day: no outage, no transition."""
     record = records.fresh(NOON)
     denied = [
-        breakers.fact(
+        Fact.of(
             reading(location, "403"),
-            route=breakers.route(record.breaker, policy=DEFAULT, now=NOON),
+            route=record.breaker.route(policy=DEFAULT, now=NOON),
             policy=DEFAULT,
         )
     ]

@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from probe.core import breaker as breakers
 from probe.core import record as records
 from probe.core import replication as replications
-from probe.core.breaker import Breaker, Fact, State, Transition, Trigger
+from probe.core.breaker import Breaker, Fact, State, Totals, Transition, Trigger
 from probe.core.reading import Purpose
 from probe.core.record import (
     HISTORY_LIMIT,
@@ -95,7 +94,7 @@ def test_two_ticks_at_once_both_tripping_make_one_transition_and_lose_no_count()
     second = fold(first.record, tick)
 
     assert (len(first.transitions), second.transitions) == (1, ())
-    assert second.record.breaker.totals == breakers.Totals(
+    assert second.record.breaker.totals == Totals(
         primary_attempts=10, primary_failures=10, secondary_attempts=2, secondary_failures=2, transitions=1
     )
     assert second.record.breaker.secondary_reads == 2
