@@ -2,8 +2,8 @@
 
 Rules kept here:
 
-- The breaker is a value. ``Breaker.observe`` returns the next value and the events; nothing is changed in place, and
-  no clock, socket or randomness is used.
+- The breaker is a value. ``Breaker.observe`` returns the next value and the events; nothing is changed in
+  place, and no clock, socket or randomness is used.
 - Every move stands in ``TRANSITIONS``. A pair that is not there is illegal, and changes nothing.
 - Only path faults count (``reading.fault_of``); a slow success counts for the rate, not for the run of
   consecutive failures. A denied, missing or corrupt answer is neutral: neither good nor bad.
