@@ -20,7 +20,7 @@ type Clock = Callable[[], datetime]
 """Returns the time now, aware UTC."""
 
 
-class Probing(Protocol):
+class Session(Protocol):
     """The connections of one tick to one target; closed at its end, so that none outlives it."""
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
@@ -45,7 +45,7 @@ class Probing(Protocol):
 class Endpoints(Protocol):
     """Opens the connections to a target."""
 
-    def open(self, target: Target) -> Probing: ...
+    def open(self, target: Target) -> Session: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

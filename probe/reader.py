@@ -13,10 +13,10 @@ from probe.core import replication as replications
 from probe.core.breaker import Breaker, Fact, Route, State, Transition
 from probe.core.canary import Stamp
 from probe.core.reading import Fault, Purpose, Read, Reading
-from probe.core.record import Shown
+from probe.core.record import Sighting
 from probe.core.replication import Ledger
 from probe.core.target import Location, Target
-from probe.ports import Clock, Probing
+from probe.ports import Clock, Session
 
 type Sleep = Callable[[float], Awaitable[None]]
 """Waits for so many seconds."""
@@ -27,14 +27,14 @@ class Reader:
     """One client of one target: it holds the breaker and the ledger while it reads, and what it has seen."""
 
     target: Target
-    probing: Probing
+    session: Session
     breaker: Breaker
     ledger: Ledger
     clock: Clock
     sleep: Sleep
     readings: list[Reading] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
-    shown: list[Shown] = field(default_factory=list)
+    shown: list[Sighting] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
 
     async def read(self) -> Read:
@@ -55,7 +55,7 @@ class Reader:
 
     async def check(self, location: Location) -> Reading:
         """Measure a location that no read has touched; the breaker learns nothing from it."""
-        reading = await self.probing.attempt(location, Purpose.CHECK, floor=self.floor(location))
+        reading = await self.session.attempt(location, Purpose.CHECK, floor=self.floor(location))
         self._seen(reading)
         return reading
 
@@ -80,7 +80,7 @@ class Reader:
         for number in range(limit):
             if number:
                 await self.sleep(number * self.target.policy.retry_delay.total_seconds())
-            reading = await self.probing.attempt(location, purpose, floor=self.floor(location))
+            reading = await self.session.attempt(location, purpose, floor=self.floor(location))
             made.append(reading)
             self._seen(reading)
             self._learn(reading, route)
@@ -96,7 +96,7 @@ class Reader:
     def _seen(self, reading: Reading) -> None:
         self.readings.append(reading)
         if reading.ok and reading.canary:
-            seen = Shown(location=reading.location, stamp=reading.canary, at=reading.ended_at)
+            seen = Sighting(location=reading.location, stamp=reading.canary, at=reading.ended_at)
             self.shown.append(seen)
             self.ledger, _ = replications.shown(
                 self.ledger, seen.location, seen.stamp, at=seen.at, since=None

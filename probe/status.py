@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from probe.core.errors import StateError
-from probe.core.record import Moment, ShardRecord, TargetRecord
+from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.report import (
     TargetReport,
     TickReport,
@@ -114,11 +114,11 @@ def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str
             "transitions": totals.transitions,
         },
         "recent_transitions": [transition_document(each) for each in record.transitions],
-        "history": [_moment(each) for each in record.history],
+        "history": [_entry(each) for each in record.history],
     }
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
+def _entry(moment: HistoryEntry) -> dict[str, Any]:
     return {
         "at": time_text(moment.at),
         "verdict": moment.verdict,

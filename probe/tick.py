@@ -17,12 +17,12 @@ from probe.core import replication as replications
 from probe.core.canary import Stamp
 from probe.core.errors import StateConflict, StateError
 from probe.core.reading import PATH_ERRORS, Purpose, Read, Reading
-from probe.core.record import Facts, Moment, ShardRecord, TargetRecord
+from probe.core.record import HistoryEntry, ShardRecord, TargetRecord, TickFacts
 from probe.core.replication import Sync
 from probe.core.report import Result, StateProblem, TargetReport, TickReport, seconds, target_document
 from probe.core.target import Location, Target
 from probe.core.verdict import Evidence, judge
-from probe.ports import Clock, Endpoints, Loaded, Probing, StateStore, Telemetry, TraceParent
+from probe.ports import Clock, Endpoints, Loaded, Session, StateStore, Telemetry, TraceParent
 from probe.reader import Reader, Sleep
 
 CONCURRENCY = 128
@@ -79,10 +79,10 @@ class _Found:
     ended_at: datetime | None = None
     """When the last of it was measured: it is judged as of then, however long others take."""
 
-    def facts(self, now: datetime) -> Facts:
+    def facts(self, now: datetime) -> TickFacts:
         if self.reader is None:
-            return Facts(finished_at=now, written=self.written)
-        return Facts(
+            return TickFacts(finished_at=now, written=self.written)
+        return TickFacts(
             attempts=tuple(self.reader.facts),
             written=self.written,
             shown=tuple(self.reader.shown),
@@ -278,22 +278,22 @@ def _stumbled(found: _Found, bug: Exception) -> None:
 
 
 async def _probe(world: World, found: _Found, remembered: TargetRecord, ends_at: float) -> None:
-    probing = world.endpoints.open(found.target)
-    steps = _Steps(world, found, remembered, probing)
+    session = world.endpoints.open(found.target)
+    steps = _Steps(world, found, remembered, session)
     try:
         async with asyncio.timeout_at(ends_at):
             await steps.run()
     except TimeoutError:
         found.skipped = steps.left()
     finally:
-        await probing.aclose()
+        await session.aclose()
 
 
 class _Steps:
     """The steps of one target's tick, in order; ``left`` names those that did not finish."""
 
-    def __init__(self, world: World, found: _Found, remembered: TargetRecord, probing: Probing) -> None:
-        self._world, self._found, self._remembered, self._probing = world, found, remembered, probing
+    def __init__(self, world: World, found: _Found, remembered: TargetRecord, session: Session) -> None:
+        self._world, self._found, self._remembered, self._session = world, found, remembered, session
         self._done: set[str] = set()
 
     def _names(self) -> list[str]:
@@ -313,7 +313,7 @@ class _Steps:
             ledger = await self._write()
         reader = found.reader = Reader(
             target=target,
-            probing=self._probing,
+            session=self._session,
             breaker=self._remembered.breaker,
             ledger=ledger,
             clock=self._world.clock,
@@ -327,14 +327,14 @@ class _Steps:
                 await reader.check(location)
             self._done.add(f"check {location}")
         if target.secondary:
-            reading, found.sync = await self._probing.stats()
+            reading, found.sync = await self._session.stats()
             found.around.append(reading)
             self._done.add("stats")
 
     async def _write(self) -> replications.Ledger:
         ledger = self._remembered.ledger
         known = ledger.newest or ledger.primary_shown or ledger.secondary_shown
-        reading, stamp = await self._probing.write(
+        reading, stamp = await self._session.write(
             sequence=replications.next_sequence(ledger) if known else None
         )
         self._found.around.append(reading)
@@ -412,7 +412,7 @@ def _reported(
         previous=_previous(old),
         skipped=found.skipped,
     )
-    return report, records.remember(folded.record, _moment(report, now), target_document(report))
+    return report, records.remember(folded.record, _entry(report, now), target_document(report))
 
 
 def _previous(record: TargetRecord) -> tuple[str, str, str | None] | None:
@@ -422,10 +422,10 @@ def _previous(record: TargetRecord) -> tuple[str, str, str | None] | None:
     return last.verdict, last.primary, last.secondary
 
 
-def _moment(report: TargetReport, now: datetime) -> Moment:
+def _entry(report: TargetReport, now: datetime) -> HistoryEntry:
     served = Counter(each.served_by for each in report.reads)
     verdict, primary, secondary = report.verdicts
-    return Moment(
+    return HistoryEntry(
         at=now,
         verdict=verdict,
         primary=primary,

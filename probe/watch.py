@@ -23,7 +23,7 @@ from probe.core.reading import Fault, Outcome, Purpose, Read, Reading
 from probe.core.replication import Ledger
 from probe.core.report import attempt_document, read_document, transition_document
 from probe.core.target import Location, Target
-from probe.ports import Probing
+from probe.ports import Session
 from probe.reader import Reader
 
 WAIT_STEP = 1.0
@@ -187,7 +187,7 @@ class JsonShow:
 class _Watched:
     """Connections that tell each failed attempt as it happens, and what it moved before the next."""
 
-    def __init__(self, inner: Probing, tell: Callable[[Reading], None], moves: Callable[[], None]) -> None:
+    def __init__(self, inner: Session, tell: Callable[[Reading], None], moves: Callable[[], None]) -> None:
         self._inner, self._tell, self._moves = inner, tell, moves
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
@@ -231,9 +231,9 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
         show.say(f"Reading {target.blob_url(Location.PRIMARY)}, which is there already (read-only)")
         return ledger
     show.say(f"Writing {target.blob_url(Location.PRIMARY)}")
-    probing = app.world.endpoints.open(target)
+    session = app.world.endpoints.open(target)
     try:
-        reading, stamp = await probing.write(sequence=None)
+        reading, stamp = await session.write(sequence=None)
         if stamp is None:
             show.failed(None, reading)
             show.say(
@@ -243,18 +243,18 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
         show.say(f"Written: sequence {stamp.sequence} in {_took(reading.duration.total_seconds())}")
         ledger = replications.written(ledger, stamp)
         if target.secondary:
-            await _arrive(app, plan, show, probing, stamp)
+            await _arrive(app, plan, show, session, stamp)
     finally:
-        await probing.aclose()
+        await session.aclose()
     return ledger
 
 
-async def _arrive(app: App, plan: Plan, show: Show, probing: Probing, stamp: Stamp) -> None:
+async def _arrive(app: App, plan: Plan, show: Show, session: Session, stamp: Stamp) -> None:
     """Look at the secondary each second until it shows the stamp, or say plainly that it does not."""
     loop = asyncio.get_running_loop()
     begun, last = loop.time(), None
     while (spent := loop.time() - begun) <= plan.wait:
-        last = await probing.attempt(Location.SECONDARY, Purpose.CHECK, floor=None)
+        last = await session.attempt(Location.SECONDARY, Purpose.CHECK, floor=None)
         if last.ok and last.canary and last.canary.covers(stamp):
             delay = (app.world.clock() - stamp.written_at).total_seconds()
             show.say(
@@ -283,10 +283,10 @@ async def _reads(app: App, plan: Plan, show: Show, summary: Summary, ledger: Led
             show.moved(summary.transitions[-1])
 
     while number < plan.reads:
-        probing = _Watched(app.world.endpoints.open(plan.target), tell, moves)
+        session = _Watched(app.world.endpoints.open(plan.target), tell, moves)
         reader = Reader(
             target=plan.target,
-            probing=probing,
+            session=session,
             breaker=breaker,
             ledger=ledger,
             clock=app.world.clock,
@@ -302,7 +302,7 @@ async def _reads(app: App, plan: Plan, show: Show, summary: Summary, ledger: Led
                 if plan.interval and number < plan.reads:
                     await app.world.sleep(plan.interval)
         finally:
-            await probing.aclose()
+            await session.aclose()
         breaker, ledger = reader.breaker, reader.ledger
 
 

@@ -43,7 +43,7 @@ _REQUEST_ID = "x-ms-request-id"
 """In every answer of Azure Storage: https://learn.microsoft.com/rest/api/storageservices/get-blob"""
 
 type Writer = Callable[[Target, Connection, int | None], Awaitable[tuple[Reading, Stamp | None]]]
-"""Writes the canary to the primary, as ``ports.Probing.write`` says."""
+"""Writes the canary to the primary, as ``ports.Session.write`` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Endpoints:
         self._clock = clock
         self._tls = tls
 
-    def open(self, target: Target) -> "TargetProbing":
+    def open(self, target: Target) -> "TargetSession":
         """Return the way to a target; nothing is connected yet, and ``aclose`` must follow.
 
         Raises ``ConfigurationError`` for a connection that cannot be used as it is.
@@ -94,7 +94,7 @@ class Endpoints:
             )
             for each in target.locations
         }
-        return TargetProbing(
+        return TargetSession(
             target=target,
             ways=ways,
             tokens=self._tokens,
@@ -111,8 +111,8 @@ class Endpoints:
         return Line(address=f"{host}:{port}", limits=limits, headers=_HEADERS, tls=self._tls)
 
 
-class TargetProbing:
-    """The connections of one tick to one target (``ports.Probing``)."""
+class TargetSession:
+    """The connections of one tick to one target (``ports.Session``)."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ SKEW_ALLOWED = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class HistoryEntry:
     """One tick in the history of a target, for the status page; durations in seconds."""
 
     at: datetime
@@ -40,7 +40,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Sighting:
     """A location showed a stamp at a time."""
 
     location: Location
@@ -56,7 +56,7 @@ class TargetRecord:
     ledger: Ledger
     secondary_seen_at: datetime | None = None
     transitions: tuple[Transition, ...] = ()
-    history: tuple[Moment, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
     last: dict[str, Any] | None = None
 
 
@@ -73,12 +73,12 @@ class ShardRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class TickFacts:
     """What one tick found out about one target, in the order it happened."""
 
     attempts: Sequence[Fact] = ()
     written: Stamp | None = None
-    shown: Sequence[Shown] = ()
+    shown: Sequence[Sighting] = ()
     finished_at: datetime
 
 
@@ -94,7 +94,7 @@ def fresh(now: datetime) -> TargetRecord:
     return TargetRecord(breaker=Breaker.fresh(now), ledger=Ledger())
 
 
-def fold(record: TargetRecord, facts: Facts, *, policy: Policy, geo: bool) -> Folded:
+def fold(record: TargetRecord, facts: TickFacts, *, policy: Policy, geo: bool) -> Folded:
     """Return the record after a tick's facts, with the transitions and delays that they cause on it."""
     value, events = record.breaker.replay(facts.attempts, policy=policy)
     value, elapsed = value.elapse(policy=policy, now=facts.finished_at)
@@ -111,7 +111,7 @@ def fold(record: TargetRecord, facts: Facts, *, policy: Policy, geo: bool) -> Fo
 
 
 def _ledger(
-    record: TargetRecord, facts: Facts, *, geo: bool
+    record: TargetRecord, facts: TickFacts, *, geo: bool
 ) -> tuple[Ledger, datetime | None, tuple[Delay, ...]]:
     ledger, seen_at = record.ledger, record.secondary_seen_at
     delays: tuple[Delay, ...] = ()
@@ -127,7 +127,7 @@ def _ledger(
     return ledger, seen_at, delays
 
 
-def remember(record: TargetRecord, moment: Moment, last: dict[str, Any]) -> TargetRecord:
+def remember(record: TargetRecord, moment: HistoryEntry, last: dict[str, Any]) -> TargetRecord:
     """Return the record with the tick added to its history, in the order of time."""
     history = sorted((*record.history, moment), key=lambda each: each.at)[-HISTORY_LIMIT:]
     latest = history[-1] is moment or record.last is None

@@ -44,14 +44,14 @@ async def outage(pair: Pair, name: str, kind: str, options: dict[str, int]) -> R
     }
     app = compose.build(settings)
     (target,) = app.settings.targets
-    probing = app.world.endpoints.open(target)
+    session = app.world.endpoints.open(target)
     try:
-        _, stamp = await probing.write(sequence=None)
+        _, stamp = await session.write(sequence=None)
         assert stamp is not None, "the lab's primary takes writes"
         await pair.replicator.caught_up()
         reader = Reader(
             target=target,
-            probing=probing,
+            session=session,
             breaker=Breaker.fresh(compose.utc_now()),
             ledger=replications.written(replications.Ledger(), stamp),
             clock=compose.utc_now,
@@ -67,7 +67,7 @@ async def outage(pair: Pair, name: str, kind: str, options: dict[str, int]) -> R
             served[read.served_by] += 1
     finally:
         pair.heal()
-        await probing.aclose()
+        await session.aclose()
         await app.aclose()
     closed = reader.breaker.state is State.CLOSED
     return Row(name, served, took[0], max(took), statistics.median(took), sum(took), closed)

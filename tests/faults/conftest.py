@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from probe.adapters.endpoint import Endpoints, TargetProbing
+from probe.adapters.endpoint import Endpoints, TargetSession
 from probe.adapters.phases import timed
 from probe.core.connection import Connection, Sas
 from probe.core.target import Policy, Target
@@ -52,8 +52,8 @@ async def attempt_loop() -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture
-async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., TargetProbing]]:
-    """Open a probing of the endpoints at these service URLs; further names are those of ``Policy``."""
+async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., TargetSession]]:
+    """Open a session of the endpoints at these service URLs; further names are those of ``Policy``."""
     del attempt_loop
     async with AsyncExitStack() as stack:
 
@@ -65,7 +65,7 @@ async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., T
             authorization=None,
             tokens=None,
             **policy: float,
-        ) -> TargetProbing:
+        ) -> TargetSession:
             limits = {"connect_timeout": 0.25, "deadline": 0.4, **policy}
             target = Target(
                 name="t",
@@ -87,9 +87,9 @@ async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., T
                 clock=lambda: datetime.now(UTC),
                 tls=attempt_tls,
             )
-            probing = endpoints.open(target)
-            stack.push_async_callback(probing.aclose)
-            return probing
+            session = endpoints.open(target)
+            stack.push_async_callback(session.aclose)
+            return session
 
         yield opened
 

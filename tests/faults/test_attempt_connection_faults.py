@@ -53,8 +53,8 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count of the names is all that is wanted
 
 
-async def read(probing, location=P):
-    return await probing.attempt(location, Purpose.READ, floor=None)
+async def read(session, location=P):
+    return await session.attempt(location, Purpose.READ, floor=None)
 
 
 def assert_path_fault(reading, error: str, ended: str) -> None:
@@ -138,10 +138,10 @@ async def test_a_machine_out_of_files_blames_no_endpoint(attempt_at, monkeypatch
         raise OSError(24, os.strerror(24))
 
     async with serving(GOOD) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
+        session = attempt_at(f"http://127.0.0.1:{server.port}")
         monkeypatch.setattr(socket, "socket", exhausted)
         with pytest.raises(ProbeError, match="Too many open files"):
-            await read(probing)
+            await read(session)
         monkeypatch.undo()
 
 
@@ -261,8 +261,8 @@ async def test_tls_that_breaks_after_the_handshake_is_a_reset_or_truncated(attem
 
 async def test_the_first_attempt_is_fresh_and_the_next_ones_reuse_its_connection(attempt_at):
     async with serving(GOOD) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
-        readings = [await read(probing) for _ in range(3)]
+        session = attempt_at(f"http://127.0.0.1:{server.port}")
+        readings = [await read(session) for _ in range(3)]
 
     assert [phases_of(each) for each in readings] == ["connect ttfb transfer", *["ttfb transfer"] * 2]
     assert server.connections == 1
@@ -272,9 +272,9 @@ async def test_each_location_and_each_opening_has_a_fresh_connection_even_at_one
     async with serving(GOOD) as server:
         url = f"http://127.0.0.1:{server.port}"
         for _ in range(2):
-            probing = attempt_at(url, url)
-            assert (await read(probing, P)).phases.connect
-            assert (await read(probing, S)).phases.connect
+            session = attempt_at(url, url)
+            assert (await read(session, P)).phases.connect
+            assert (await read(session, S)).phases.connect
 
     assert server.connections == 4
 
@@ -288,8 +288,8 @@ async def test_each_location_and_each_opening_has_a_fresh_connection_even_at_one
 )
 async def test_the_attempt_after_a_failure_is_fresh_again(attempt_at, bad):
     async with serving(always(bad)) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
-        readings = [await read(probing) for _ in range(2)]
+        session = attempt_at(f"http://127.0.0.1:{server.port}")
+        readings = [await read(session) for _ in range(2)]
 
     assert all(each.phases.connect for each in readings)
 
@@ -300,10 +300,10 @@ async def test_a_server_that_closes_after_each_answer_without_saying_so_is_no_ou
 ):
     tls = certified("localhost") if scheme == "https" else None
     async with serving(once(answer()), host="localhost", tls=tls) as server:
-        probing = attempt_at(f"{scheme}://localhost:{server.port}")
+        session = attempt_at(f"{scheme}://localhost:{server.port}")
         readings = []
         for _ in range(5):
-            readings.append(await read(probing))
+            readings.append(await read(session))
             await asyncio.sleep(0.02)
 
     assert [each.error_type for each in readings] == [None] * 5
@@ -328,10 +328,10 @@ async def test_a_close_that_has_arrived_is_seen_before_the_connection_is_reused(
 
         server = threading.Thread(target=answer_and_close, daemon=True)
         server.start()
-        probing = attempt_at(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        session = attempt_at(f"http://127.0.0.1:{listener.getsockname()[1]}")
         readings = []
         for _ in range(3):
-            readings.append(await read(probing))
+            readings.append(await read(session))
             closed.acquire(timeout=1)  # the loop stands still meanwhile, and has not looked at the socket
         server.join()
 
@@ -343,10 +343,10 @@ async def test_a_connection_idle_for_longer_than_the_limit_is_opened_anew_from_i
 ):
     monkeypatch.setattr("probe.adapters.exchange.IDLE_LIMIT", timedelta(seconds=0.05))
     async with serving(GOOD, host="localhost") as server:
-        probing = attempt_at(f"http://localhost:{server.port}")
-        await read(probing)
+        session = attempt_at(f"http://localhost:{server.port}")
+        await read(session)
         await asyncio.sleep(0.15)
-        reading = await read(probing)
+        reading = await read(session)
 
     assert phases_of(reading) == "dns connect ttfb transfer"
     assert server.connections == 2
@@ -359,8 +359,8 @@ async def test_a_reused_connection_dropped_under_its_request_is_told_once_and_no
         await peer.request()
 
     async with serving(play) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
-        readings = [await read(probing) for _ in range(5)]
+        session = attempt_at(f"http://127.0.0.1:{server.port}")
+        readings = [await read(session) for _ in range(5)]
 
     assert [each.error_type for each in readings] == [None, "reset", None, None, None]
     assert "reused connection" in readings[1].detail
@@ -385,19 +385,19 @@ async def test_a_failure_leaves_another_attempt_on_the_same_location_alone(attem
         await peer.send(answer(b"", status="503 Busy"))
 
     async with serving(play) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
-        slow, failed = await asyncio.gather(read(probing), read(probing))
+        session = attempt_at(f"http://127.0.0.1:{server.port}")
+        slow, failed = await asyncio.gather(read(session), read(session))
 
     assert (slow.error_type, failed.error_type) == (None, "503")
 
 
 async def test_closing_leaves_no_socket_open(attempt_at):
     async with serving(once(answer(b"", status="503 Busy"))) as busy, serving(held(answer())) as server:
-        probing = attempt_at(f"http://127.0.0.1:{busy.port}", f"http://127.0.0.1:{server.port}")
+        session = attempt_at(f"http://127.0.0.1:{busy.port}", f"http://127.0.0.1:{server.port}")
         before = open_files()
         for location in (P, P, S):
-            await read(probing, location)
-        await probing.aclose()
+            await read(session, location)
+        await session.aclose()
         after = open_files()
 
     assert after - before == 1  # the end that the holding server keeps
@@ -405,8 +405,8 @@ async def test_closing_leaves_no_socket_open(attempt_at):
 
 async def test_a_cancelled_attempt_ends_at_once_and_leaves_nothing(attempt_at):
     async with serving(held(b"")) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}", deadline=FOREVER)
+        session = attempt_at(f"http://127.0.0.1:{server.port}", deadline=FOREVER)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(read(probing), 0.1)
+            await asyncio.wait_for(read(session), 0.1)
 
     assert len(server.requests) == 1

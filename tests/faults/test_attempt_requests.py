@@ -64,8 +64,8 @@ def server_tls(attempt_authority) -> ssl.SSLContext:
 
 async def test_a_read_is_one_plain_get_with_our_headers(attempt_at):
     async with serving(always(answer())) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}/acc")
-        reading = await probing.attempt(P, Purpose.CHECK, floor=None)
+        session = attempt_at(f"http://127.0.0.1:{server.port}/acc")
+        reading = await session.attempt(P, Purpose.CHECK, floor=None)
 
     line, *headers = server.requests[0].decode().rstrip().split("\r\n")
     got = dict(header.lower().split(": ", 1) for header in headers)
@@ -81,10 +81,10 @@ async def test_a_read_is_one_plain_get_with_our_headers(attempt_at):
 
 async def test_a_given_signature_goes_out_as_it_was_given(attempt_at):
     async with serving(always(answer())) as server:
-        probing = attempt_at(
+        session = attempt_at(
             f"http://127.0.0.1:{server.port}", authorization=signature("?sp=r&sig=a%2Fb%2Bc%3D")
         )
-        await probing.attempt(P, Purpose.READ, floor=None)
+        await session.attempt(P, Purpose.READ, floor=None)
 
     assert b"HelloWorld.png?sp=r&sig=a%2Fb%2Bc%3D HTTP/1.1" in server.requests[0]
 
@@ -92,10 +92,10 @@ async def test_a_given_signature_goes_out_as_it_was_given(attempt_at):
 async def test_a_key_signs_for_an_hour_of_reading_blobs_and_nothing_else(attempt_at):
     before = datetime.now(UTC)
     async with serving(always(answer())) as server:
-        probing = attempt_at(
+        session = attempt_at(
             f"http://127.0.0.1:{server.port}", authorization=SharedKey(account="acc", key=KEY)
         )
-        await probing.attempt(P, Purpose.READ, floor=None)
+        await session.attempt(P, Purpose.READ, floor=None)
 
     query = dict(re.findall(r"[?&](\w+)=([^& ]*)", server.requests[0].decode()))
     expiry = datetime.fromisoformat(query["se"].replace("%3A", ":"))
@@ -107,18 +107,18 @@ async def test_a_key_signs_for_an_hour_of_reading_blobs_and_nothing_else(attempt
 async def test_a_key_signs_for_https_alone_where_the_endpoint_is_https(attempt_at, server_tls):
     async with serving(always(answer()), host="localhost", tls=server_tls) as server:
         key = SharedKey(account="acc", key=KEY)
-        probing = attempt_at(f"https://localhost:{server.port}", authorization=key)
-        await probing.attempt(P, Purpose.READ, floor=None)
+        session = attempt_at(f"https://localhost:{server.port}", authorization=key)
+        await session.attempt(P, Purpose.READ, floor=None)
 
     assert b"spr=https" in server.requests[0]
 
 
 async def test_a_bearer_token_goes_over_https(attempt_at, server_tls):
     async with serving(always(answer()), host="localhost", tls=server_tls) as server:
-        probing = attempt_at(
+        session = attempt_at(
             f"https://localhost:{server.port}", authorization=Entra(client_id="me"), tokens=FakeTokens()
         )
-        reading = await probing.attempt(P, Purpose.READ, floor=None)
+        reading = await session.attempt(P, Purpose.READ, floor=None)
 
     assert reading.ok
     assert b"\r\nAuthorization: Bearer eyJ.fake.token.me\r\n" in server.requests[0]
@@ -135,10 +135,10 @@ async def test_a_bearer_token_does_not_follow_a_redirect(attempt_at, server_tls)
     async with serving(always(answer())) as elsewhere:
         moved = answer(b"", status="307 Moved", headers=(f"Location: http://127.0.0.1:{elsewhere.port}/",))
         async with serving(always(moved), host="localhost", tls=server_tls) as server:
-            probing = attempt_at(
+            session = attempt_at(
                 f"https://localhost:{server.port}", authorization=Entra(), tokens=FakeTokens()
             )
-            reading = await probing.attempt(P, Purpose.READ, floor=None)
+            reading = await session.attempt(P, Purpose.READ, floor=None)
 
     assert (reading.error_type, reading.status_code) == ("protocol", 307)
     assert elsewhere.connections == 0
@@ -147,8 +147,8 @@ async def test_a_bearer_token_does_not_follow_a_redirect(attempt_at, server_tls)
 async def test_without_a_token_no_request_is_made_and_the_fault_is_ours(attempt_at, server_tls):
     tokens = FakeTokens("the managed identity gave none")
     async with serving(always(answer()), host="localhost", tls=server_tls) as server:
-        probing = attempt_at(f"https://localhost:{server.port}", authorization=Entra(), tokens=tokens)
-        reading = await probing.attempt(P, Purpose.READ, floor=None)
+        session = attempt_at(f"https://localhost:{server.port}", authorization=Entra(), tokens=tokens)
+        reading = await session.attempt(P, Purpose.READ, floor=None)
 
     assert (reading.error_type, reading.status_code, reading.fault) == ("401", None, Fault.OURS)
     assert reading.detail == "no token: the managed identity gave none"
@@ -165,9 +165,9 @@ async def test_the_proxies_of_the_environment_are_not_used(attempt_at, monkeypat
 
 async def test_cookies_are_neither_kept_nor_sent(attempt_at):
     async with serving(always(answer(headers=("Set-Cookie: a=b",))), host="localhost") as server:
-        probing = attempt_at(f"http://localhost:{server.port}")
+        session = attempt_at(f"http://localhost:{server.port}")
         for _ in range(2):
-            await probing.attempt(P, Purpose.READ, floor=None)
+            await session.attempt(P, Purpose.READ, floor=None)
 
     assert b"ookie" not in server.requests[1]
 
@@ -207,8 +207,8 @@ async def test_a_page_of_something_in_between_is_no_blob_however_good_its_status
         b"<html>Log in to the guest network</html>", stamp=None, headers=("Content-Type: text/html",)
     )
     async with serving(always(page)) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}", write=write)
-        reading = await probing.attempt(P, Purpose.READ, floor=None)
+        session = attempt_at(f"http://127.0.0.1:{server.port}", write=write)
+        reading = await session.attempt(P, Purpose.READ, floor=None)
 
     assert (reading.error_type, reading.fault) == ("protocol", Fault.PATH)
     assert "something in between" in reading.detail
@@ -224,8 +224,8 @@ async def test_a_page_of_something_in_between_is_no_blob_however_good_its_status
 )
 async def test_an_older_canary_than_this_location_has_shown_is_a_rollback(attempt_at, floor, error):
     async with serving(always(answer())) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}")
-        reading = await probing.attempt(P, Purpose.READ, floor=replace(STAMP, sequence=floor))
+        session = attempt_at(f"http://127.0.0.1:{server.port}")
+        reading = await session.attempt(P, Purpose.READ, floor=replace(STAMP, sequence=floor))
 
     assert reading.error_type == error
     assert reading.canary == STAMP
@@ -240,8 +240,8 @@ async def test_an_older_canary_than_this_location_has_shown_is_a_rollback(attemp
 )
 async def test_a_blob_probed_read_only_needs_no_stamp_but_must_fit_its_md5(attempt_at, md5, error):
     async with serving(always(answer(stamp=None, headers=("x-ms-request-id: 1", *md5)))) as server:
-        probing = attempt_at(f"http://127.0.0.1:{server.port}", write=False)
-        reading = await probing.attempt(P, Purpose.READ, floor=None)
+        session = attempt_at(f"http://127.0.0.1:{server.port}", write=False)
+        reading = await session.attempt(P, Purpose.READ, floor=None)
 
     assert reading.error_type == error
 
@@ -357,12 +357,12 @@ async def attempted(pieces: list[bytes], end: str, *, apart: bool) -> list[Readi
         policy = Policy(connect_timeout=timedelta(seconds=0.1), deadline=timedelta(seconds=0.1))
         target = Target(name="t", primary=url, secondary=None, policy=policy)
         connection = Connection(primary=url, secondary=None, authorization=signature("sig=secret"))
-        probing = Endpoints(
+        session = Endpoints(
             connections={"t": connection}, tokens=FakeTokens(), write=None, clock=lambda: datetime.now(UTC)
         ).open(target)
         try:
-            readings = [await probing.attempt(P, Purpose.READ, floor=None) for _ in range(2)]
+            readings = [await session.attempt(P, Purpose.READ, floor=None) for _ in range(2)]
         finally:
-            await probing.aclose()
+            await session.aclose()
     assert not complaints
     return readings

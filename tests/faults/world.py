@@ -125,16 +125,16 @@ class Endpoints:
 
     accounts: dict[str, Account]
 
-    def open(self, target: Target) -> "Probing":
+    def open(self, target: Target) -> "Session":
         account = self.accounts[target.name]
         if account.peek(Location.PRIMARY) == "bug at open":
             raise RuntimeError("a bug in open")
         account.opened += 1
-        return Probing(target, account)
+        return Session(target, account)
 
 
-class Probing:
-    """``ports.Probing`` on one account."""
+class Session:
+    """``ports.Session`` on one account."""
 
     def __init__(self, target: Target, account: Account) -> None:
         self._target, self._account = target, account

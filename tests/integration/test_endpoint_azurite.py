@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from probe.adapters.endpoint import Endpoints, TargetProbing
+from probe.adapters.endpoint import Endpoints, TargetSession
 from probe.adapters.storage import CanaryWriter, read_body
 from probe.core.connection import Authorization, Connection, Sas, SharedKey
 from probe.core.reading import Purpose
@@ -23,7 +23,7 @@ WHOLE_KEY = SharedKey(account=ACCOUNT, key=KEY)
 
 def probing_of(
     pair, authorization: Authorization = WHOLE_KEY, *, blob: str = "HelloWorld.png"
-) -> TargetProbing:
+) -> TargetSession:
     target = Target(
         name="orders",
         primary=pair.primary_url,
@@ -46,15 +46,15 @@ def now() -> datetime:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def written(pair) -> AsyncIterator[TargetProbing]:
+async def written(pair) -> AsyncIterator[TargetSession]:
     """Open a target whose canary was written and replicated."""
-    probing = probing_of(pair)
-    reading, stamp = await probing.write(sequence=7)
+    session = probing_of(pair)
+    reading, stamp = await session.write(sequence=7)
     assert reading.ok, reading
     assert stamp
     await pair.replicator.caught_up()
-    yield probing
-    await probing.aclose()
+    yield session
+    await session.aclose()
 
 
 @pytest.mark.parametrize("location", [P, S])
@@ -68,11 +68,11 @@ async def test_a_written_canary_is_read_and_verified_at_both_locations(written, 
 
 @pytest.mark.parametrize("blob", ["a b/c%d+é#?.png", "plain.txt"])
 async def test_a_blob_is_found_by_any_name(pair, blob):
-    probing = probing_of(pair, blob=blob)
-    await probing.write(sequence=1)
+    session = probing_of(pair, blob=blob)
+    await session.write(sequence=1)
 
-    reading = await probing.attempt(P, Purpose.READ, floor=None)
-    await probing.aclose()
+    reading = await session.attempt(P, Purpose.READ, floor=None)
+    await session.aclose()
 
     assert reading.ok, reading
 

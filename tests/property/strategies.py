@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from probe.core.breaker import Breaker, Fact, State, Transition, Trigger
 from probe.core.canary import Stamp
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Phases, Purpose, Read, Reading
-from probe.core.record import Moment, ShardRecord, TargetRecord
+from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.replication import Ledger, Replication, SyncStatus
 from probe.core.target import Forced, Location, Policy
 from tests.unit.core_values import NOON, at, s
@@ -111,8 +111,8 @@ breakers_of_any_state = st.builds(
     epoch=st.integers(0, 9),
     multiplier=st.sampled_from([1, 2, 4, 8]),
 )
-moments = st.builds(
-    Moment,
+entries = st.builds(
+    HistoryEntry,
     at=times,
     verdict=st.just("ok"),
     primary=st.just("healthy"),
@@ -130,7 +130,7 @@ target_records = st.builds(
     ledger=ledgers,
     secondary_seen_at=st.none() | times,
     transitions=st.lists(transitions, max_size=3).map(tuple),
-    history=st.lists(moments, max_size=3).map(tuple),
+    history=st.lists(entries, max_size=3).map(tuple),
 )
 shard_records = st.builds(
     ShardRecord,

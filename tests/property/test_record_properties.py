@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from probe.core import record as records
 from probe.core.breaker import MULTIPLIER_LIMIT, TRANSITIONS, State
-from probe.core.record import SKEW_ALLOWED, Facts, Shown
+from probe.core.record import SKEW_ALLOWED, Sighting, TickFacts
 from probe.core.target import Location
 from tests.property import strategies
 from tests.unit.core_values import NOON, s
 
 shown = st.lists(
-    st.builds(Shown, location=strategies.locations, stamp=strategies.stamps, at=strategies.times), max_size=4
+    st.builds(Sighting, location=strategies.locations, stamp=strategies.stamps, at=strategies.times),
+    max_size=4,
 )
 written = st.none() | strategies.stamps
 
@@ -54,13 +55,13 @@ def test_two_ticks_at_once_lose_no_count_and_no_transition(
     second, _, second_end = strategies.client(base.breaker, other, policy=policy, start=late)
     saved = records.fold(
         base,
-        Facts(attempts=first, written=one_write, shown=one_shown, finished_at=first_end),
+        TickFacts(attempts=first, written=one_write, shown=one_shown, finished_at=first_end),
         policy=policy,
         geo=True,
     )
     both = records.fold(
         saved.record,
-        Facts(attempts=second, written=other_write, shown=other_shown, finished_at=second_end),
+        TickFacts(attempts=second, written=other_write, shown=other_shown, finished_at=second_end),
         policy=policy,
         geo=True,
     )
@@ -117,19 +118,19 @@ def test_one_bad_clock_cannot_stop_the_ticks_after_it(record, policy, script):
     assert stale_until is None or stale_until <= NOON + SKEW_ALLOWED
     for target in found.targets.values():
         facts, _, now = strategies.client(target.breaker, script, policy=policy)
-        folded = records.fold(target, Facts(attempts=facts, finished_at=now), policy=policy, geo=True)
+        folded = records.fold(target, TickFacts(attempts=facts, finished_at=now), policy=policy, geo=True)
         rested, _ = folded.record.breaker.elapse(
             policy=policy, now=now + SKEW_ALLOWED + s(60 * MULTIPLIER_LIMIT)
         )
         assert rested.state is not State.OPEN
 
 
-@given(moments=st.lists(strategies.moments, max_size=80))
-def test_history_keeps_the_youngest_in_order_whatever_order_they_come_in(moments):
+@given(entries=st.lists(strategies.entries, max_size=80))
+def test_history_keeps_the_youngest_in_order_whatever_order_they_come_in(entries):
     record = records.fresh(NOON)
-    for number, each in enumerate(moments):
+    for number, each in enumerate(entries):
         record = records.remember(record, each, {"number": number})
 
-    times = sorted(each.at for each in moments)
+    times = sorted(each.at for each in entries)
     assert [each.at for each in record.history] == times[-records.HISTORY_LIMIT :]
-    assert record.last is None or moments[record.last["number"]].at == times[-1]
+    assert record.last is None or entries[record.last["number"]].at == times[-1]

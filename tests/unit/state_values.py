@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from probe.core.breaker import Breaker, State, Totals, Transition, Trigger
 from probe.core.canary import Stamp
-from probe.core.record import Moment, ShardRecord, TargetRecord
+from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.replication import Ledger
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,8 +40,8 @@ ledgers = st.builds(
     unseen=st.lists(stamps, max_size=3).map(tuple),
     secondary_shown=st.none() | stamps,
 )
-moments = st.builds(
-    Moment,
+entries = st.builds(
+    HistoryEntry,
     at=times,
     verdict=texts,
     primary=texts,
@@ -64,7 +64,7 @@ targets = st.builds(
     ledger=ledgers,
     secondary_seen_at=st.none() | times,
     transitions=st.lists(transitions, max_size=2).map(tuple),
-    history=st.lists(moments, max_size=2).map(tuple),
+    history=st.lists(entries, max_size=2).map(tuple),
     last=st.none() | st.dictionaries(texts, values, max_size=3),
 )
 records = st.builds(

@@ -14,7 +14,7 @@ from probe.core import record as records
 from probe.core import replication as replications
 from probe.core.breaker import MULTIPLIER_LIMIT, Breaker, Fact, State
 from probe.core.reading import Purpose
-from probe.core.record import Facts, Shown, TargetRecord
+from probe.core.record import Sighting, TargetRecord, TickFacts
 from probe.core.replication import LEDGER_LIMIT, Ledger, Replication
 from probe.core.target import Location, Policy
 from tests.unit.core_values import BODY, NOON, PRIMARY, SECONDARY, at, read, reading, stamped
@@ -45,7 +45,7 @@ def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **a
             if not down:
                 break
         reads.append(read(*attempts))
-    folded = records.fold(record, Facts(attempts=facts, finished_at=at(now)), policy=policy, geo=True)
+    folded = records.fold(record, TickFacts(attempts=facts, finished_at=at(now)), policy=policy, geo=True)
     assert folded.record.breaker == breaker
     return folded.record, reads
 
@@ -90,7 +90,7 @@ def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_out
         Fact.of(reading(PRIMARY, "503", started=50), route=route, policy=DEFAULT)
         for route in [base.breaker.route(policy=DEFAULT, now=NOON)] * 5
     ]
-    both = records.fold(first, Facts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
+    both = records.fold(first, TickFacts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
 
     assert first.breaker.state is State.OPEN
     assert (both.record.breaker.since, both.record.breaker.epoch) == (first.breaker.since, 1)
@@ -168,9 +168,9 @@ def test_replication_dead_for_days_keeps_an_honest_lag_in_a_bounded_ledger():
     record = records.fresh(NOON)
     for minute in range(2 * 24 * 60):
         now = minute * MINUTE
-        found = Facts(
+        found = TickFacts(
             written=stamped(replications.next_sequence(record.ledger), now),
-            shown=[Shown(location=SECONDARY, stamp=stamped(1), at=at(now))],
+            shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(now))],
             finished_at=at(now),
         )
         record = records.fold(record, found, policy=DEFAULT, geo=True).record
@@ -277,7 +277,7 @@ def test_a_denied_canary_is_told_but_routes_nothing_away_for_ever(location):
         )
     ]
     found = records.fold(
-        record, Facts(attempts=denied * 7200, finished_at=at(86400)), policy=DEFAULT, geo=True
+        record, TickFacts(attempts=denied * 7200, finished_at=at(86400)), policy=DEFAULT, geo=True
     )
 
     assert found.transitions == ()

@@ -13,11 +13,11 @@ from probe.core.record import (
     HISTORY_LIMIT,
     SKEW_ALLOWED,
     TRANSITIONS_LIMIT,
-    Facts,
-    Moment,
+    HistoryEntry,
     ShardRecord,
-    Shown,
+    Sighting,
     TargetRecord,
+    TickFacts,
 )
 from probe.core.replication import Ledger
 from probe.core.target import Location, Policy
@@ -38,16 +38,16 @@ def failed(epoch: int = 0, location: Location = PRIMARY, seconds: float = 0) -> 
     )
 
 
-def facts(*attempts: Fact, written=None, shown=(), finished: float = 1) -> Facts:
-    return Facts(attempts=attempts, written=written, shown=shown, finished_at=at(finished))
+def facts(*attempts: Fact, written=None, shown=(), finished: float = 1) -> TickFacts:
+    return TickFacts(attempts=attempts, written=written, shown=shown, finished_at=at(finished))
 
 
-def fold(record: TargetRecord, found: Facts, *, geo: bool = True, policy: Policy = DEFAULT):
+def fold(record: TargetRecord, found: TickFacts, *, geo: bool = True, policy: Policy = DEFAULT):
     return records.fold(record, found, policy=policy, geo=geo)
 
 
-def moment(seconds: float) -> Moment:
-    return Moment(
+def moment(seconds: float) -> HistoryEntry:
+    return HistoryEntry(
         at=at(seconds), verdict="ok", primary="healthy", secondary="healthy", served_primary=5,
         served_secondary=0, served_none=0, worst_read=0.1, lag=0.0, last_sync_age=None,
     )  # fmt: skip
@@ -109,7 +109,7 @@ def test_two_ticks_at_once_may_trip_together_where_neither_did_alone():
 
 def test_a_delay_is_told_by_one_of_two_ticks_at_once():
     base = replace(records.fresh(NOON), ledger=replications.written(Ledger(), stamped(1)))
-    tick = facts(shown=[Shown(location=SECONDARY, stamp=stamped(1), at=at(10))])
+    tick = facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(10))])
     first = fold(base, tick)
     second = fold(first.record, tick)
 
@@ -126,14 +126,16 @@ def test_two_ticks_at_once_keep_both_writes():
 
 def test_the_last_reading_of_the_secondary_never_goes_back():
     """A tick that read it earlier may save later."""
-    first = fold(records.fresh(NOON), facts(shown=[Shown(location=SECONDARY, stamp=stamped(1), at=at(30))]))
-    second = fold(first.record, facts(shown=[Shown(location=SECONDARY, stamp=stamped(1), at=at(20))]))
+    first = fold(
+        records.fresh(NOON), facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(30))])
+    )
+    second = fold(first.record, facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(20))]))
 
     assert second.record.secondary_seen_at == at(30)
 
 
 def test_the_primary_showing_its_canary_is_no_reading_of_the_secondary():
-    folded = fold(records.fresh(NOON), facts(shown=[Shown(location=PRIMARY, stamp=stamped(1), at=at(1))]))
+    folded = fold(records.fresh(NOON), facts(shown=[Sighting(location=PRIMARY, stamp=stamped(1), at=at(1))]))
 
     assert folded.record.secondary_seen_at is None
     assert folded.record.ledger.primary_shown == stamped(1)
@@ -142,7 +144,7 @@ def test_the_primary_showing_its_canary_is_no_reading_of_the_secondary():
 def test_a_target_that_lost_its_secondary_in_the_settings_has_no_lag():
     before = fold(
         records.fresh(NOON),
-        facts(written=stamped(1), shown=[Shown(location=SECONDARY, stamp=stamped(1), at=at(1))]),
+        facts(written=stamped(1), shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(1))]),
     )
     after = fold(before.record, facts(written=stamped(2, 60), finished=61), geo=False)
 

@@ -111,11 +111,11 @@ class _World:
     written: dict[str, list[Stamp]] = field(default_factory=dict)
     requests: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
-    def open(self, target: Target) -> "_Probing":
-        return _Probing(self, target)
+    def open(self, target: Target) -> "_Session":
+        return _Session(self, target)
 
 
-class _Probing:
+class _Session:
     """The connections of one tick: the first attempt at a location pays for DNS, TCP and TLS.
 
     The canary is written over a connection of its own.
