@@ -7,7 +7,6 @@ signature is.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from probe.adapters.phases import Stopwatch, timing, tls_context, trace_config
 from probe.adapters.resolver import ThreadPerLookup
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.reading import Fault, error_of_status, fault_of
+from probe.core.redaction import without_queries
 
 CONTAINER_MISSING = "ContainerNotFound"
 MISSING = frozenset({CONTAINER_MISSING, "BlobNotFound"})
@@ -176,7 +176,7 @@ def service_error(error: BaseException) -> str | None:
 def _said(error: BaseException) -> str:
     """Return the first line of what the service said, without queries; the rest repeats ids."""
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return re.sub(r"\?[^\s'\">)]+", "?...", first).rstrip(".")
+    return without_queries(first).rstrip(".")
 
 
 def _remedy(error_type: str) -> str:

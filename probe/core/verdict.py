@@ -4,19 +4,17 @@ Rules kept here: every input gets a verdict; "is it us?" is asked before an endp
 never outvoted by a later good reading; else the last reading decides, since it is the youngest.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from probe.core.reading import PATH_ERRORS, Fault, Read, Reading, fault_of
+from probe.core.redaction import without_queries
 from probe.core.replication import Ledger, Replication
 from probe.core.target import Location, Policy
 
 _DENIED = ("401", "403")
-_QUERY = re.compile(r"""\?[^\s?'"<>()]*=[^\s'"<>()]*""")
-"""A URL's query in a sentence: a signature may be in it, and reasons go everywhere."""
 
 
 class EndpointVerdict(StrEnum):
@@ -245,7 +243,7 @@ def _unserved(lost: Sequence[Read], total: int) -> TargetJudgement:
 
 def _failure(reading: Reading) -> str:
     code = f" {reading.service_error}" if reading.service_error else ""
-    detail = f" ({_QUERY.sub('', reading.detail)})" if reading.detail else ""
+    detail = f" ({without_queries(reading.detail)})" if reading.detail else ""
     return f"{reading.error_type}{code}{detail} after {_s(reading.duration)}"
 
 

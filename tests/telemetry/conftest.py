@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from probe.adapters.telemetry import quiet
+from probe.adapters.telemetry import library_logs
 from probe.core.report import TickReport
 from probe.lab.telemetry import capture, tapes
 from probe.lab.telemetry.capture import Taken
@@ -63,4 +63,4 @@ def taken(name: str) -> tuple[Taken, ...]:
 
 def sending_threads() -> list[threading.Thread]:
     """Return the senders' threads that are alive."""
-    return [each for each in threading.enumerate() if each.name.startswith(quiet.PREFIX)]
+    return [each for each in threading.enumerate() if each.name.startswith(library_logs.THREADS)]

@@ -17,7 +17,7 @@ from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Kind
 from probe.core.errors import ConfigurationError
 from probe.lab.telemetry import capture, tapes
-from probe.lab.telemetry.ingestion import Ingestion
+from probe.lab.telemetry.ingestion import Ingestion, Mode, refusing_url
 from tests.telemetry.conftest import reports, run
 
 
@@ -231,3 +231,28 @@ def test_a_standard_setting_that_holds_nonsense_is_a_configuration_error_that_na
 
     with pytest.raises(ConfigurationError, match="OTEL_ATTRIBUTE_COUNT_LIMIT"):
         telemetry.build(replace(capture.SETTINGS, otlp=True))
+
+
+@pytest.mark.parametrize("kind", ["", "_METRICS"], ids=["all", "metrics alone"])
+def test_a_header_that_is_malformed_is_told_without_what_it_holds(ingestion, monkeypatch, caplog, kind):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ingestion.url)
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP{kind}_HEADERS", "Bearer s3cr3t-of-the-tests")
+    telemetry.build(replace(capture.SETTINGS, otlp=True)).close()
+
+    assert "s3cr3t" not in caplog.text
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in caplog.text
+    assert "is left out" in caplog.text
+
+
+@pytest.mark.parametrize("answering", [False, True], ids=["refusing", "hanging up"])
+async def test_the_endpoint_s_path_which_may_be_a_key_is_never_told(monkeypatch, caplog, answering):
+    with Ingestion(mode=Mode.ABRUPT) as abrupt:
+        url = abrupt.url if answering else refusing_url()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{url}/s3cr3t-of-the-tests")
+        made = telemetry.build(replace(capture.SETTINGS, otlp=True))
+        made.emit(reports("healthy")[0], None)
+        await made.flush()
+        made.close()
+
+    assert "Telemetry is being lost" in caplog.text
+    assert "s3cr3t" not in caplog.text

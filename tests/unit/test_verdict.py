@@ -385,9 +385,11 @@ def test_a_reason_gives_azures_own_code_and_the_detail():
 @pytest.mark.parametrize(
     ("detail", "shown"),
     [
-        pytest.param("https://a/c/b?sv=1&sig=abc%3D refused", "(https://a/c/b refused)", id="in-the-middle"),
-        pytest.param("got https://a/c/b?sig=abc", "(got https://a/c/b)", id="at-the-end"),
-        pytest.param("url='https://a/b?sig=abc', 302", "(url='https://a/b', 302)", id="quoted"),
+        pytest.param(
+            "https://a/c/b?sv=1&sig=abc%3D refused", "(https://a/c/b?… refused)", id="in-the-middle"
+        ),
+        pytest.param("got https://a/c/b?sig=abc", "(got https://a/c/b?…)", id="at-the-end"),
+        pytest.param("url='https://a/b?sig=abc', 302", "(url='https://a/b?…', 302)", id="quoted"),
         pytest.param("really? no", "(really? no)", id="a-question"),
     ],
 )

@@ -8,9 +8,9 @@ the port. Rules kept here: nothing of OpenTelemetry is imported unless there is 
 from typing import Protocol
 
 from probe.adapters.telemetry.console import Console
-from probe.adapters.telemetry.plain import Printer, Silent
 from probe.adapters.telemetry.settings import TelemetrySettings, Traces, problems
 from probe.adapters.telemetry.sigterm import before_sigterm
+from probe.adapters.telemetry.without_backend import Printer, Silent
 from probe.core.errors import ConfigurationError
 from probe.ports import Telemetry
 

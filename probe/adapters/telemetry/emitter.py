@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.console import Console
 from probe.adapters.telemetry.exporters import Exporters, parts
-from probe.adapters.telemetry.lines import Lines
+from probe.adapters.telemetry.log_lines import Lines
 from probe.adapters.telemetry.otel import Batch, Pipeline
 from probe.adapters.telemetry.sender import Packing, Sender
 from probe.adapters.telemetry.settings import TelemetrySettings

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from probe.adapters.telemetry import quiet
+from probe.adapters.telemetry import library_logs
 from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points, portions
 from probe.adapters.telemetry.sender import PATIENCE, Part
 from probe.adapters.telemetry.settings import TelemetrySettings, connection, identity
@@ -64,7 +64,7 @@ def exporters(settings: TelemetrySettings) -> tuple[Exporters, ...]:
     """Make the exporters that the settings ask for. Raises ``ConfigurationError``."""
     azure = (_azure_monitor(settings),) if settings.connection_string else ()
     otlp = (_otlp(),) if settings.otlp else ()
-    quiet.hush()
+    library_logs.hush()
     return (*azure, *otlp)
 
 
@@ -101,7 +101,7 @@ def _note(response: "PipelineResponse[Any, Any]") -> None:
     """Keep a bad status as the reason: of most of them the exporter says nothing."""
     status = response.http_response.status_code
     if status != HTTPStatus.OK:
-        quiet.note(f"it answered {status}")
+        library_logs.note(f"it answered {status}")
 
 
 def _credential(settings: TelemetrySettings) -> object | None:
@@ -121,14 +121,15 @@ def _otlp() -> Exporters:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-    from probe.adapters.telemetry.once import Once  # noqa: PLC0415
+    from probe.adapters.telemetry.otlp_session import OtlpSession  # noqa: PLC0415
 
     if (protocol := os.environ.get(_PROTOCOL, _SPOKEN)) != _SPOKEN:
         _log.warning(
             "%s is %s, but the probe speaks %s alone: give it that port.", _PROTOCOL, protocol, _SPOKEN
         )
     chosen = None if os.environ.get(_TEMPORALITY) else dict(DELTA)
-    session = Once()
+    library_logs.hide_headers()
+    session = OtlpSession()
     metrics = OTLPMetricExporter(preferred_temporality=chosen, session=session)
     wanted = metrics._preferred_temporality or DELTA  # noqa: SLF001 - what the SDK's own readers ask it
     return Exporters(

@@ -39,7 +39,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Kind, Metric, Pace
-from probe.adapters.telemetry.lines import Line
+from probe.adapters.telemetry.log_lines import LogLine
 from probe.adapters.telemetry.settings import TelemetrySettings
 from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span
 from probe.ports import TraceParent
@@ -83,7 +83,7 @@ class Pipeline:
         self._tracer = self._tracers.get_tracer(catalogue.SCOPE, version)
         self._logger = loggers.get_logger(catalogue.SCOPE, version)
 
-    def batch(self, signals: Signals, parent: TraceParent | None, lines: Sequence[Line] = ()) -> Batch:
+    def batch(self, signals: Signals, parent: TraceParent | None, lines: Sequence[LogLine] = ()) -> Batch:
         """Return what a tick sends, with the lines that were logged since the last one."""
         for each in signals.measurements:
             self._meters[each.metric.pace].record(each)
@@ -272,7 +272,7 @@ def _event(event: Event, context: Context) -> LogRecord:
     )
 
 
-def _log_line(line: Line, context: Context, vantage: str) -> LogRecord:
+def _log_line(line: LogLine, context: Context, vantage: str) -> LogRecord:
     raised = {
         "exception.type": line.raised,
         "exception.message": line.text,

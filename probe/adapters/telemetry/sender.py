@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from probe.adapters.telemetry import quiet
+from probe.adapters.telemetry import library_logs
 
 KEPT = 8
 """Ticks that wait while a backend is slow."""
@@ -157,7 +157,7 @@ class Sender[T, B]:
     def start(self) -> None:
         """Have what waits sent, without waiting for it."""
         if self._thread is None:
-            name = f"{quiet.PREFIX}{self.backend}"
+            name = f"{library_logs.THREADS}{self.backend}"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread.start()
         if self._wake.empty():
@@ -236,9 +236,9 @@ class Sender[T, B]:
 
 def _try[B](part: Part[B], batch: B) -> str | None:
     """Send a part; returns why it did not arrive, or ``None`` when it did."""
-    quiet.said()
+    library_logs.said()
     try:
         arrived = part.send(batch)
     except Exception as exc:  # noqa: BLE001 - whatever an exporter raises is a loss and no more
         return f"{type(exc).__name__}: {exc}"
-    return None if arrived else quiet.said() or "it gave no reason"
+    return None if arrived else library_logs.said() or "it gave no reason"

@@ -7,7 +7,7 @@ import pytest
 
 from probe.adapters import telemetry
 from probe.adapters.telemetry import catalogue
-from probe.adapters.telemetry.lines import KEPT, Lines
+from probe.adapters.telemetry.log_lines import KEPT, Lines
 from probe.lab.telemetry import capture
 from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.telemetry.conftest import reports

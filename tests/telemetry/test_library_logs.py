@@ -1,11 +1,11 @@
-"""Quiet: a sender's thread prints nothing of the libraries', every other thread prints as ever."""
+"""What the libraries log: a sender's thread prints nothing of it, every other thread prints as ever."""
 
 import logging
 import threading
 
 import pytest
 
-from probe.adapters.telemetry import quiet
+from probe.adapters.telemetry import library_logs
 
 
 def on_thread(name: str, logger: str, level: int, text: str) -> list[str | None]:
@@ -13,7 +13,7 @@ def on_thread(name: str, logger: str, level: int, text: str) -> list[str | None]
 
     def speak() -> None:
         logging.getLogger(logger).log(level, text)
-        said.append(quiet.said())
+        said.append(library_logs.said())
 
     thread = threading.Thread(target=speak, name=name)
     thread.start()
@@ -29,12 +29,12 @@ def hushed(caplog) -> None:
     caplog.set_level(logging.INFO)
     for name in LOGGERS:
         logging.getLogger(name)
-    quiet.hush()
+    library_logs.hush()
 
 
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_a_warning_on_a_sender_s_thread_becomes_the_reason_and_no_line(logger: str, caplog):
-    said = on_thread(f"{quiet.PREFIX}lab", logger, logging.WARNING, "it  went\nwrong")
+    said = on_thread(f"{library_logs.THREADS}lab", logger, logging.WARNING, "it  went\nwrong")
 
     assert said == ["it went wrong"]
     assert caplog.records == []
@@ -43,7 +43,7 @@ def test_a_warning_on_a_sender_s_thread_becomes_the_reason_and_no_line(logger: s
 def test_what_is_no_warning_is_no_reason(caplog):
     caplog.set_level(logging.INFO, logger=LOGGERS[0])
 
-    said = on_thread(f"{quiet.PREFIX}lab", LOGGERS[0], logging.INFO, "Request URL: …")
+    said = on_thread(f"{library_logs.THREADS}lab", LOGGERS[0], logging.INFO, "Request URL: …")
 
     assert said == [None]
     assert caplog.records == []
@@ -60,7 +60,7 @@ def test_other_threads_speak_as_ever(caplog):
 def test_a_reason_is_short_and_has_no_instrumentation_key():
     text = f"key 00000000-0000-4000-8000-000000000001 {'x' * 1000}"
 
-    (said,) = on_thread(f"{quiet.PREFIX}lab", LOGGERS[0], logging.ERROR, text)
+    (said,) = on_thread(f"{library_logs.THREADS}lab", LOGGERS[0], logging.ERROR, text)
     assert said is not None
     assert said.startswith("key (key) xxx")
     assert len(said) <= 501

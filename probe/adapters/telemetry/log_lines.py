@@ -1,4 +1,4 @@
-"""Lines: the probe's own warnings and errors, kept for the next tick's telemetry.
+"""Log lines: the probe's own warnings and errors, kept for the next tick's telemetry.
 
 Rules kept here: only the logger ``probe`` is listened to, never the root, so that no line about sending
 causes another sending; the worker tells the host not to pass log lines on (``PYTHON_ENABLE_OPENTELEMETRY``),
@@ -6,20 +6,20 @@ so that what is not kept here would reach nobody; the lines are bounded, and a U
 """
 
 import logging
-import re
 import traceback
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from probe.core.redaction import without_queries
+
 KEPT = 100
 _LONGEST = 8000
-_QUERY = re.compile(r"(https?://[^\s?\"']+\?)[^\s\"')>]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LogLine:
     """One log record; ``trace`` is the stack's text where there was an exception of type ``raised``."""
 
     at: datetime
@@ -34,7 +34,7 @@ class Lines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._kept: deque[Line] = deque(maxlen=KEPT)
+        self._kept: deque[LogLine] = deque(maxlen=KEPT)
 
     def listen(self) -> None:
         logging.getLogger("probe").addHandler(self)
@@ -49,7 +49,7 @@ class Lines(logging.Handler):
         except Exception:  # noqa: BLE001 - logging's own way with a record that cannot be formatted
             self.handleError(record)
 
-    def take(self) -> list[Line]:
+    def take(self) -> list[LogLine]:
         taken = []
         with suppress(IndexError):
             while True:
@@ -57,9 +57,9 @@ class Lines(logging.Handler):
         return taken
 
 
-def _line(record: logging.LogRecord) -> Line:
+def _line(record: logging.LogRecord) -> LogLine:
     raised = record.exc_info[1] if record.exc_info else None
-    return Line(
+    return LogLine(
         at=datetime.fromtimestamp(record.created, UTC),
         level=record.levelno,
         text=_clean(record.getMessage()),
@@ -69,4 +69,4 @@ def _line(record: logging.LogRecord) -> Line:
 
 
 def _clean(text: str) -> str:
-    return _QUERY.sub(r"\1…", text)[-_LONGEST:]
+    return without_queries(text)[-_LONGEST:]

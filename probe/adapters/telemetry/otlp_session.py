@@ -1,4 +1,4 @@
-"""Once: the session that the OTLP exporters send with.
+"""The session that the OTLP exporters send with: each request goes out once.
 
 Rules kept here: a request is sent once, since one that failed half-way may have arrived, and its rows would
 be doubled; nothing but a 2xx counts as arrived (the exporters take a redirect, which they do not follow, for
@@ -18,7 +18,7 @@ class NotTakenError(requests.RequestException):
     """The collector did not take a request; of no kind that the exporters would send again."""
 
 
-class Once(requests.Session):
+class OtlpSession(requests.Session):
     """A session that answers only what was taken."""
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:  # noqa: ANN401 - the base's own
@@ -26,12 +26,18 @@ class Once(requests.Session):
         try:
             answer = super().request(*arguments, **options)
         except requests.RequestException as exc:
-            raise NotTakenError(f"{type(exc).__name__}: {exc}") from None
+            raise NotTakenError(f"{type(exc).__name__}: {_without_path(str(exc), exc.request)}") from None
         if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
             raise NotTakenError(_why(answer))
         if refused := _refused(answer):
             raise NotTakenError(refused)
         return answer
+
+
+def _without_path(text: str, request: requests.PreparedRequest | requests.Request | None) -> str:
+    """Return what requests says without the path that was asked for: with some collectors it is the key."""
+    path = str(urlsplit(request.url or "").path) if request else ""
+    return text.replace(path, "/…") if path.strip("/") else text
 
 
 def _refused(answer: requests.Response) -> str | None:

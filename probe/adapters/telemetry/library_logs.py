@@ -1,4 +1,4 @@
-"""Quiet: what the libraries log while they send is kept as the reason of a failure, and printed by nobody.
+"""What the libraries log while they send: it is kept as the reason of a failure, and printed by nobody.
 
 Rules kept here: only what is logged on a sender's own thread is kept back; everywhere else these loggers
 speak as they always did. So a dead backend fills no log, and no line about sending causes another sending.
@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 
-PREFIX = "probe-telemetry-"
+THREADS = "probe-telemetry-"
 """How the names of the senders' threads begin."""
 
 LIBRARIES = ("azure.", "msal", "opentelemetry.", "requests", "urllib3")
@@ -22,7 +22,7 @@ _said = threading.local()
 
 class _Quiet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if not threading.current_thread().name.startswith(PREFIX):
+        if not threading.current_thread().name.startswith(THREADS):
             return True
         if record.levelno >= logging.WARNING:
             note(record.getMessage())
@@ -40,6 +40,29 @@ def hush() -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(LIBRARIES):
             logging.getLogger(name).addFilter(_FILTER)
+
+
+class _Headers(logging.Filter):
+    """Says of a header that cannot be read that it is left out; OpenTelemetry would print it whole."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _HEADERS_TOLD, ()
+        return True
+
+
+_HEADERS_TOLD = (
+    "A header in OTEL_EXPORTER_OTLP_HEADERS (or in that of one signal) is not NAME=VALUE with the value "
+    "URL-encoded: it is left out."
+)
+_HEADERS = _Headers()
+
+
+def hide_headers() -> None:
+    """Keep what the standard variables for headers hold, mostly keys, out of OpenTelemetry's own warning.
+
+    Source: opentelemetry.util.re, ``parse_env_headers``, which has nothing else to say.
+    """
+    logging.getLogger("opentelemetry.util.re").addFilter(_HEADERS)
 
 
 def note(text: str) -> None:
