@@ -13,19 +13,16 @@ from datetime import datetime, timedelta
 from ssl import SSLContext
 from time import perf_counter
 
-from multidict import CIMultiDictProxy
-from yarl import URL
-
 from probe import __version__
 from probe.adapters import service_stats
+from probe.adapters.answer import Headers
 from probe.adapters.authorization import Grant, TokenError, TokenSource, grant
-from probe.adapters.exchange import NO_HEADERS, Exchange, Limits, Line
+from probe.adapters.exchange import Exchange, Limits, Line, Request, target_of, tls_context
 from probe.adapters.failures import plain
-from probe.adapters.phases import tls_context
 from probe.core import canary
 from probe.core.canary import Stamp
 from probe.core.connection import Connection
-from probe.core.reading import Purpose, Reading, error_of_status
+from probe.core.reading import OK_STATUS, Purpose, Reading, error_of_status
 from probe.core.replication import Sync
 from probe.core.target import Location, Target
 from probe.ports import Clock
@@ -103,12 +100,11 @@ class Endpoints:
         )
 
     def _line(self, target: Target, location: Location) -> Line:
-        host, port = target.address(location)
         limits = Limits(
             deadline=target.policy.deadline.total_seconds(),
             connect=target.policy.connect_timeout.total_seconds(),
         )
-        return Line(address=f"{host}:{port}", limits=limits, headers=_HEADERS, tls=self._tls)
+        return Line(url=target.service_url(location), limits=limits, tls=self._tls)
 
 
 class TargetSession:
@@ -131,14 +127,14 @@ class TargetSession:
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
         """Read the canary at a location once."""
-        url = _url(self._target.blob_url(location), self._ways[location].grant)
+        url = _signed(self._target.blob_url(location), self._ways[location].grant)
         reading, body, headers = await self._asked(location, purpose, url, canary.SIZE_LIMIT)
         if body is None:
             return reading
         stamp, error = canary.verify(
             body=body,
             metadata=_metadata(headers),
-            content_md5=headers.get("Content-MD5"),
+            content_md5=headers.get("content-md5"),
             floor=floor,
             stamped=self._target.write,
         )
@@ -146,7 +142,7 @@ class TargetSession:
             error = "protocol"  # a page of a proxy or a portal, which no Content-MD5 gives away
         if error is None:
             return replace(reading, canary=stamp)
-        await self._ways[location].line.renew()
+        self._ways[location].line.renew()
         detail = _content_detail(error, stamp, floor)
         return replace(reading, canary=stamp, error_type=error, detail=detail)
 
@@ -154,14 +150,14 @@ class TargetSession:
         """Ask the secondary for its replication stats once. ``ValueError`` when the target has none."""
         location = Location.SECONDARY
         base = f"{self._target.service_url(location)}/?restype=service&comp=stats"
-        url = _url(base, self._ways[location].grant)
+        url = _signed(base, self._ways[location].grant)
         reading, body, _ = await self._asked(location, Purpose.STATS, url, service_stats.SIZE_LIMIT)
         if body is None:
             return reading, None
         sync = service_stats.sync_of(body)
         if sync is not None:
             return reading, sync
-        await self._ways[location].line.renew()
+        self._ways[location].line.renew()
         detail = "the answer is not the stats of a blob service"
         return replace(reading, error_type="protocol", detail=detail), None
 
@@ -174,17 +170,25 @@ class TargetSession:
             await way.line.aclose()
 
     async def _asked(
-        self, location: Location, purpose: Purpose, url: URL, size: int
-    ) -> tuple[Reading, bytes | None, CIMultiDictProxy[str]]:
+        self, location: Location, purpose: Purpose, url: str, size: int
+    ) -> tuple[Reading, bytes | None, Headers]:
         """Make the request, and return what it showed short of its content, a good one with its body."""
-        asked = _Asked(location=location, purpose=purpose, request_id=str(uuid.uuid4()))
+        asked, way = (
+            _Asked(location=location, purpose=purpose, request_id=str(uuid.uuid4())),
+            self._ways[location],
+        )
         started_at, began = self._clock(), perf_counter()
         try:
             headers = await self._authorized({"x-ms-client-request-id": asked.request_id}, location)
         except TokenError as error:
-            return _without_token(asked, error, started_at, perf_counter() - began), None, NO_HEADERS
+            return _without_token(asked, error, started_at, perf_counter() - began), None, Headers()
         started_at = self._clock()
-        exchange = await self._ways[location].line.get(url, headers, size=size)
+        exchange = await way.line.ask(
+            Request(target=target_of(url), headers=_HEADERS | headers),
+            lambda status: size if status == OK_STATUS else None,
+        )
+        if exchange.body is None:
+            way.line.renew()
         return _told(asked, exchange, started_at), exchange.body, exchange.headers
 
     async def _authorized(self, headers: dict[str, str], location: Location) -> dict[str, str]:
@@ -194,10 +198,10 @@ class TargetSession:
         return headers
 
 
-def _url(base: str, grant_: Grant) -> URL:
+def _signed(url: str, grant_: Grant) -> str:
     """Return the URL with the signature added as it was made: quoting it again would break it."""
-    joint = "&" if "?" in base else "?"
-    return URL(f"{base}{joint}{grant_.query}" if grant_.query else base, encoded=True)
+    joint = "&" if "?" in url else "?"
+    return f"{url}{joint}{grant_.query}" if grant_.query else url
 
 
 def _without_token(asked: _Asked, error: TokenError, started_at: datetime, seconds: float) -> Reading:
@@ -245,13 +249,10 @@ def _error(exchange: Exchange) -> tuple[str | None, str | None]:
     return error, None
 
 
-def _metadata(headers: CIMultiDictProxy[str]) -> dict[str, str]:
+def _metadata(headers: Headers) -> dict[str, str]:
     """Return the blob's metadata; what comes twice, or is not printable ASCII, is as good as missing."""
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        if name.lower().startswith(_METADATA) and value.isascii() and value.isprintable():
-            found[name[len(_METADATA) :].lower()] = value
-    return {name: value for name, value in found.items() if len(headers.getall(_METADATA + name)) == 1}
+    found = headers.starting(_METADATA)
+    return {name: value for name, value in found.items() if value.isascii() and value.isprintable()}
 
 
 def _content_detail(error: str, stamp: Stamp | None, floor: Stamp | None) -> str:

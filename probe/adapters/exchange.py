@@ -1,259 +1,320 @@
-"""One GET over aiohttp under one deadline, and the connections that a location's GETs go over.
+"""One request over one connection under one deadline, and the connections that go to one location.
 
 Rules kept here:
 
-- One request, over one connection at most. aiohttp sends an idempotent request again when a kept connection
-  was dropped under it; a middleware keeps that from happening. Redirects, cookies, proxies of the
-  environment, decompression and the DNS cache are off as well.
-- The first GET opens a fresh connection, and so does the one after a failure.
-- A connection is reused only while it has been idle for less than ``IDLE_LIMIT``, and after the loop had the
-  chance to see that the peer closed it: so a server's usual idle time-out is not taken for an outage. A
-  server that closes after an answer without saying so can still cross a request on its way. That is told as
-  what it is, a ``reset`` of a reused connection, and once: from then on every GET here opens its own.
+- Nothing is ever sent twice: not after a dropped connection, not after an answer, not to the next address.
+- One deadline bounds all of it, and within it one bound TCP and TLS together. Of several addresses each gets
+  its share of what is left of that bound, so that one black hole does not use it up for the others.
+- The first request goes over a fresh connection, and so does the one after ``renew``. A connection is reused
+  only after an answer that ended where it said, while it has been idle for less than ``IDLE_LIMIT``, and
+  while its socket has nothing to tell: so a server's usual idle time-out is not taken for an outage. A server
+  that closes after an answer without saying so can still cross a request on its way. That is told as what it
+  is, a ``reset`` of a reused connection, and once: from then on every request here opens its own.
+- Each phase is timed where it happens, so that they add up to the duration.
+- What a peer does is data; only what says nothing of it is raised (see ``failures``).
 - Nothing outlives ``aclose``.
 """
 
 import asyncio
+import functools
+import re
+import select
+import socket
 import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import inf
-from typing import TYPE_CHECKING
+from time import monotonic
+from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.client_middlewares import ClientHandlerType
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
+from probe.adapters.answer import Answer, Ended, Headers, Wanted
+from probe.adapters.failures import SEEN, Failure, Where, judged, unusable
+from probe.adapters.phases import Phase, Stopwatch
+from probe.adapters.resolver import Address, addresses
+from probe.core.reading import Phases
 
-from probe.adapters.failures import RAISED, Failure, Where, failure_of
-from probe.adapters.phases import Phase, Stopwatch, timing, trace_config
-from probe.adapters.resolver import ThreadPerLookup
-from probe.core.reading import OK_STATUS, Phases
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-
-NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
-_RESOLVER = ThreadPerLookup()
 IDLE_LIMIT = timedelta(seconds=1)
 """Storage front ends and proxies keep an idle connection for many times as long."""
+_SENDABLE = re.compile(r"[\x20-\x7e]*")
+_TARGET = re.compile(r"/[\x21-\x7e]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of one GET, in seconds; ``connect`` bounds TCP and TLS together."""
+    """Of one request, in seconds; ``connect`` bounds TCP and TLS together."""
 
     deadline: float
     connect: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """What one GET showed.
+class Request:
+    """``target`` is path and query, as they go out; ``headers`` are all but Host and Content-Length."""
 
-    ``status`` and ``headers`` are there as soon as an answer's header was read, also when its body failed
-    later. ``body`` is ``None`` where it was not read (any status but 200), failed, or was too large.
+    method: str = "GET"
+    target: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What one request showed.
+
+    ``status`` and ``headers`` are there as soon as an answer's head was read, also when its body failed
+    later. ``body`` is ``None`` where it was not wanted, failed, or was larger than wanted.
     """
 
     duration: timedelta
     phases: Phases
     status: int | None
-    headers: CIMultiDictProxy[str]
+    headers: Headers
     body: bytes | None = field(repr=False)
     too_large: bool
     failure: Failure | None
 
 
-class _Unrepeated(Exception):  # noqa: N818 - not an error of its own, it carries one
-    """Carries what aiohttp would answer with a second request."""
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """Return the process's one TLS context; making it costs 20 ms. It honours ``SSL_CERT_FILE``."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-async def _once(request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Unrepeated from error
+def target_of(url: str) -> str:
+    """Return a URL's path and query as they go out: quoting a signature again would break it."""
+    parts = urlsplit(url)
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 
 class Line:
-    """The way to one location: its GETs, and the connections that they go over."""
+    """The way to one location: its requests, and the connections that they go over."""
 
-    def __init__(
-        self, *, address: str, limits: Limits, headers: Mapping[str, str], tls: Callable[[], ssl.SSLContext]
-    ) -> None:
-        self._address = address
+    def __init__(self, *, url: str, limits: Limits, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
+        """``url`` is any of the location; nothing of it counts but scheme, host and port.
+
+        Raises ``ConfigurationError`` for one that no request can be sent to.
+        """
+        try:
+            parts = urlsplit(url)
+            secure, host, port = parts.scheme == "https", parts.hostname or "", parts.port
+        except ValueError as error:
+            raise unusable(url) from error
+        if not host or parts.scheme not in ("http", "https"):
+            raise unusable(url)
+        self._tls, self._host = tls if secure else None, host
+        self._port = port or (443 if secure else 80)
+        self._named = parts.netloc.rpartition("@")[2]
+        self._address = f"{host}:{self._port}"
         self._limits = limits
-        self._headers = headers
-        self._tls = tls
-        self._timeout = aiohttp.ClientTimeout(sock_connect=limits.connect, ceil_threshold=inf)
-        self._session: aiohttp.ClientSession | None = None
-        self._in_use: Counter[aiohttp.ClientSession] = Counter()
+        self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
+        self._epoch = 0
         self._keep = True
 
-    async def get(self, url: URL, headers: Mapping[str, str], *, size: int) -> Exchange:
-        """Make one GET of at most ``size`` bytes of body; answers within the deadline come what may.
+    async def ask(self, request: Request, wanted: Wanted) -> Exchange:
+        """Send a request once, and return within the deadline come what may.
 
-        Raises only what ``failure_of`` raises: what says nothing of the endpoint.
+        ``wanted`` says how much of the body is read, by the answer's status. Raises only what ``judged``
+        raises: what says nothing of the endpoint.
         """
-        session = await self._opened(url)
-        one = _Get(address=self._address, size=size)
-        self._in_use[session] += 1
+        data, epoch = self._encoded(request), self._epoch
+        tls = self._tls() if self._tls else None  # had before the time is taken: the first one costs 20 ms
+        watch = Stopwatch()
+        answer = Answer(wanted, watch)
+        connection, failure = None, None
         try:
-            await one.run(self._request(session, url, headers, one.watch), self._limits.deadline)
+            async with asyncio.timeout(self._limits.deadline):
+                connection = self._kept() or await self._connected(watch, tls)
+                watch.begin(Phase.TTFB)
+                watch.reused = connection.used
+                await connection.exchange(data, answer)
+        except SEEN as error:
+            failure = judged(error, Where(address=self._address, phase=watch.phase, reused=watch.reused))
         finally:
-            self._in_use[session] -= 1
-            if one.body is None:
-                await self._retire(session)
-        if one.watch.reused and one.failure and one.failure.error_type == "reset":
+            duration = watch.elapsed()
+            if connection is not None:
+                self._put_back(connection, answer, epoch)
+        if watch.reused and failure and failure.error_type == "reset":
             self._keep = False
-        return one.exchange()
-
-    async def _request(
-        self, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], watch: Stopwatch
-    ) -> aiohttp.ClientResponse:
-        return await session.get(
-            url, headers=headers, allow_redirects=False, timeout=self._timeout, trace_request_ctx=watch
+        return Exchange(
+            duration=duration,
+            phases=watch.phases(),
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            too_large=answer.too_large,
+            failure=failure,
         )
 
-    async def _opened(self, url: URL) -> aiohttp.ClientSession:
-        """Return the session in use, after the loop has seen what its connections met; or a fresh one."""
-        if self._session is not None:
-            await asyncio.sleep(0)  # the loop polls the sockets ...
-            await asyncio.sleep(0)  # ... and has told their protocols
-            return self._session
-        connector = aiohttp.TCPConnector(
-            ssl=self._tls() if url.scheme == "https" else True,
-            resolver=_RESOLVER,
-            use_dns_cache=False,
-            limit=0,
-            **({"keepalive_timeout": IDLE_LIMIT.total_seconds()} if self._keep else {"force_close": True}),
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            trace_configs=[trace_config()],
-            middlewares=(_once,),
-        )
-        return self._session
-
-    async def _retire(self, session: aiohttp.ClientSession) -> None:
-        """Let the next GET open a fresh connection; close this session when no other GET is on it."""
-        if self._session is session:
-            self._session = None
-        if not self._in_use[session]:
-            del self._in_use[session]
-            await session.close()
-
-    async def renew(self) -> None:
-        """Let the next GET open a fresh connection."""
-        if self._session is not None:
-            await self._retire(self._session)
+    def renew(self) -> None:
+        """Let the next request open a fresh connection; what is in use is left alone, and not kept."""
+        self._epoch += 1
+        while self._idle:
+            self._idle.pop().drop()
 
     async def aclose(self) -> None:
         """Close every connection, also those that are in use."""
-        self._session = None
-        sessions, self._in_use = list(self._in_use), Counter()
-        for session in sessions:
-            await session.close()
+        self.renew()
+        closing = [each.drop() for each in tuple(self._open)]
+        if closing:
+            await asyncio.wait(closing)
 
+    def _encoded(self, request: Request) -> bytes:
+        lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {self._named}"]
+        lines += [f"{name}: {value}" for name, value in request.headers.items()]
+        if request.body is not None:
+            lines.append(f"Content-Length: {len(request.body)}")
+        if not _TARGET.fullmatch(request.target) or not _SENDABLE.fullmatch("".join(lines)):
+            raise unusable(self._address)
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + (request.body or b"")
 
-class _Get:
-    """One GET in progress, and what it has found so far."""
+    def _kept(self) -> "_Connection | None":
+        """Return a connection that can still be used, closing those that cannot."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_fit():
+                return connection
+            connection.drop()
+        return None
 
-    __slots__ = (
-        "_address",
-        "_connection",
-        "_elapsed",
-        "_size",
-        "answer",
-        "body",
-        "failure",
-        "too_large",
-        "watch",
-    )
+    def _put_back(self, connection: "_Connection", answer: Answer, epoch: int) -> None:
+        if answer.reusable and answer.error is None and self._keep and epoch == self._epoch:
+            connection.rest()
+            self._idle.append(connection)
+        else:
+            connection.drop()
 
-    def __init__(self, *, address: str, size: int) -> None:
-        self._address = address
-        self._size = size
-        self._elapsed = timedelta(0)
-        self._connection: ResponseHandler | None = None
-        self.watch = Stopwatch()
-        self.answer: aiohttp.ClientResponse | None = None
-        self.body: bytes | None = None
-        self.too_large = False
-        self.failure: Failure | None = None
-
-    async def run(self, request: Awaitable[aiohttp.ClientResponse], deadline: float) -> None:
-        """Await the request and its body; what becomes of them stands in the fields."""
-        token = timing.set(self.watch)
+    async def _connected(self, watch: Stopwatch, tls: ssl.SSLContext | None) -> "_Connection":
+        found = await addresses(self._host, self._port, lambda: watch.begin(Phase.DNS))
+        watch.begin(Phase.CONNECT)
+        ends_at = asyncio.get_running_loop().time() + self._limits.connect
+        opened = await _first(found, ends_at)
         try:
-            async with asyncio.timeout(deadline):
-                self.answer = await request
-                self.watch.begin(None)
-                if self.answer.status == OK_STATUS:  # no other answer's body says anything of the endpoint
-                    await self._take(self.answer)
-        except _Unrepeated as carried:
-            self.failure = self._judged(carried.__cause__ or carried)
-        except RAISED as error:
-            self.failure = self._judged(error)
-        finally:
-            self._elapsed = self.watch.elapsed()
-            timing.reset(token)
-            if self.answer is not None:
-                self.answer.close()
+            if tls:
+                watch.begin(Phase.TLS)
+            async with asyncio.timeout_at(ends_at):
+                return await self._made(opened, tls)
+        except BaseException:
+            opened.close()
+            raise
 
-    async def _take(self, answer: aiohttp.ClientResponse) -> None:
-        """Read the body, or as much of it as the limit allows."""
-        self.watch.begin(Phase.TRANSFER)
-        self._connection = answer.connection.protocol if answer.connection is not None else None
-        if (answer.content_length or 0) > self._size:
-            self.too_large = True
+    async def _made(self, opened: socket.socket, tls: ssl.SSLContext | None) -> "_Connection":
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self._open),
+            sock=opened,
+            ssl=tls,
+            server_hostname=self._host.rstrip(".") if tls else None,
+        )
+        return connection
+
+
+async def _first(found: list[Address], ends_at: float) -> socket.socket:
+    """Return a socket connected to the first address that lets it. Raises the last one's ``OSError``."""
+    loop = asyncio.get_running_loop()
+    failed: OSError = TimeoutError()
+    for left, (family, address) in zip(range(len(found), 0, -1), found, strict=True):
+        now = loop.time()
+        opened = None
+        try:
+            opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            opened.setblocking(False)  # noqa: FBT003 - a setter's value
+            async with asyncio.timeout_at(now + (ends_at - now) / left):
+                await loop.sock_connect(opened, address)
+        except BaseException as error:
+            if opened is not None:
+                opened.close()
+            if not isinstance(error, OSError):
+                raise
+            failed = error
+        else:
+            return opened
+    raise failed
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: it hands what arrives to the answer that is waited for, and knows when it is over."""
+
+    def __init__(self, opened: "set[_Connection]") -> None:
+        self._opened = opened
+        self._transport: asyncio.Transport | None = None
+        self._answer: Answer | None = None
+        self._told: asyncio.Future[None] | None = None
+        self._lost = asyncio.get_running_loop().create_future()
+        self._idle_since = 0.0
+        self._over = False
+        self.used = False
+        """Whether a request has gone over it before the one that it is used for now."""
+
+    async def exchange(self, data: bytes, answer: Answer) -> None:
+        """Send a request, and return when its answer has ended; raises what ended it early."""
+        if self._transport is None or self._over:
+            raise Ended
+        self._answer = answer
+        self._told = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        await self._told
+        if answer.error is not None:
+            raise answer.error
+
+    def is_fit(self) -> bool:
+        """Return whether it may be used again: not idle for too long, and its socket has nothing to tell.
+
+        The socket is asked itself: the loop may not have looked at it since its end arrived.
+        """
+        if self._over or self._transport is None:
+            return False
+        if monotonic() - self._idle_since >= IDLE_LIMIT.total_seconds():
+            return False
+        seen = select.poll()
+        seen.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not seen.poll(0)
+
+    def rest(self) -> None:
+        """Be idle until it is used again."""
+        self._answer, self.used, self._idle_since = None, True, monotonic()
+
+    def drop(self) -> "asyncio.Future[None]":
+        """Close it at once; what is returned is done when nothing is left of it."""
+        self._over, self._answer = True, None
+        if self._transport is not None:
+            self._transport.abort()
+        return self._lost
+
+    # What the loop tells, in its own names
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment] # of a stream, as asked for
+        self._opened.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None:
+            self._over = True  # nothing was asked
             return
-        body = await self._read(answer)
-        if _ends_with_connection(answer) and isinstance(lost := self._lost(), OSError):
-            raise lost
-        if body is not None:
-            self.watch.begin(None)
-        self.body = body
+        self._answer.feed(data)
+        if self._answer.flooded and self._transport is not None:
+            self._transport.pause_reading()
+        self._tell()
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes | None:
-        parts, size = [], 0
-        async for part in answer.content.iter_any():
-            size += len(part)
-            if size > self._size:
-                self.too_large = True
-                return None
-            parts.append(part)
-        return b"".join(parts)
+    def eof_received(self) -> None:
+        self._over = True
+        if self._answer is not None:
+            self._answer.eof()
+            self._tell()
 
-    def _lost(self) -> BaseException | None:
-        """Return what the connection met, as far as its protocol was told."""
-        return self._connection.exception() if self._connection is not None else None
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._over = True
+        self._opened.discard(self)
+        if self._answer is not None:
+            if exc is None:
+                self._answer.eof()
+            else:
+                self._answer.lost(exc)
+            self._tell()
+        if not self._lost.done():
+            self._lost.set_result(None)
 
-    def _judged(self, error: BaseException) -> Failure:
-        where = Where(
-            address=self._address, phase=self.watch.phase, reused=self.watch.reused, lost=self._lost()
-        )
-        return failure_of(error, where)
-
-    def exchange(self) -> Exchange:
-        return Exchange(
-            duration=self._elapsed,
-            phases=self.watch.phases(),
-            status=self.answer.status if self.answer is not None else None,
-            headers=self.answer.headers if self.answer is not None else NO_HEADERS,
-            body=self.body,
-            too_large=self.too_large,
-            failure=self.failure,
-        )
-
-
-def _ends_with_connection(answer: aiohttp.ClientResponse) -> bool:
-    """Return whether only the end of the connection tells where the body ends: then a reset is no end."""
-    chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
-    return answer.content_length is None and not chunked
+    def _tell(self) -> None:
+        if self._answer is not None and self._answer.ended and self._told and not self._told.done():
+            self._told.set_result(None)

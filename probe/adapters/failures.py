@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from probe.adapters.answer import Ended, NotHttp
 from probe.adapters.phases import Phase
 from probe.core.errors import ConfigurationError, ProbeError
 
@@ -36,6 +37,61 @@ class Where:
 class Failure:
     error_type: str
     detail: str
+
+
+SEEN: tuple[type[Exception], ...] = (OSError, Ended, NotHttp)
+"""What an exchange meets when the endpoint or the path fails; TLS and time-outs are kinds of the first."""
+
+
+def judged(error: Exception, where: Where) -> Failure:
+    """Return what ended an exchange early, by the phase that it was in.
+
+    Raises ``ProbeError`` when it says something of this machine, not of the endpoint.
+    """
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        raise _exhausted(error.errno) from error
+    failure = _by_phase(error, where)
+    return Failure(error_type=failure.error_type, detail=plain(failure.detail))
+
+
+def _by_phase(error: Exception, where: Where) -> Failure:
+    if isinstance(error, NotHttp):
+        return _protocol(error, where)
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return timed_out(error, where)
+    if isinstance(error, Ended):
+        return _ended(where)
+    match where.phase:
+        case Phase.DNS:
+            return _dns(error, where)
+        case Phase.CONNECT | Phase.TLS:
+            return _connect(error, where)
+        case _:
+            return _broken(error, where)
+
+
+def _ended(where: Where) -> Failure:
+    if where.phase is Phase.TRANSFER:
+        detail = f"{where.address}: the body ended before its promised length"
+        return Failure(error_type="truncated", detail=detail)
+    which = "the reused connection" if where.reused else "the connection"
+    detail = f"{where.address}: {which} was closed before the answer's header"
+    return Failure(error_type="reset", detail=detail)
+
+
+def _exhausted(number: int) -> ProbeError:
+    return ProbeError(
+        f"this machine cannot open another connection ({os.strerror(number)}): "
+        "probe fewer targets on one instance, or raise its limit of open files"
+    )
+
+
+def unusable(address: str) -> ConfigurationError:
+    """Return what is raised for a URL that no request can be sent to; its query is not shown."""
+    shown = plain(address.partition("?")[0])
+    return ConfigurationError(
+        (f"{shown}: the URL cannot be used; check the endpoints, the container and the blob",)
+    )
 
 
 type _Rule = Callable[[BaseException, Where], Failure]

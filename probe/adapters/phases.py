@@ -29,7 +29,11 @@ class Phase(StrEnum):
 
 
 class Stopwatch:
-    """Times one attempt; seconds by ``time.perf_counter``. ``reused`` says that no connection was opened."""
+    """Times one attempt, from its making on; ``reused`` says that no connection was opened.
+
+    The first phase begins with the attempt and each other one where the last ended, so that the phases of an
+    attempt add up to its duration.
+    """
 
     __slots__ = ("_began", "_spent", "phase", "reused", "started")
 
@@ -37,26 +41,29 @@ class Stopwatch:
         self.started = self._began = time.perf_counter()
         self.phase: Phase | None = None
         self.reused = False
-        self._spent: dict[Phase, float] = {}
+        self._spent: dict[str, timedelta] = {}
 
     def begin(self, phase: Phase | None) -> None:
-        """End the phase in progress, if there is one, and begin this one."""
-        now = time.perf_counter()
+        """End the phase in progress, if there is one, and begin this one; ``None`` ends the attempt."""
         if self.phase is not None:
-            self._spent[self.phase] = now - self._began
-        self.phase, self._began = phase, now
+            now = time.perf_counter()
+            self._spent[self.phase.value] = timedelta(seconds=now - self._began)
+            self._began = now
+        self.phase = phase
 
     def insert(self, phase: Phase) -> None:
         """Begin this phase in the place of the one in progress, which has not really begun."""
         self.phase, self._began = phase, time.perf_counter()
 
     def elapsed(self) -> timedelta:
+        """Return how long the attempt took: the sum of its phases to the microsecond, if it has ended."""
+        if self._spent and self.phase is None:
+            return sum(self._spent.values(), timedelta(0))
         return timedelta(seconds=time.perf_counter() - self.started)
 
     def phases(self) -> Phases:
         """Return the phases that ended."""
-        spent = {phase.value: timedelta(seconds=value) for phase, value in self._spent.items()}
-        return Phases(**spent)
+        return Phases(**self._spent)
 
 
 timing: ContextVar[Stopwatch | None] = ContextVar("timing", default=None)

@@ -3,18 +3,28 @@
 import asyncio
 import functools
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
 import trustme
+import uvloop
 
 from probe.adapters.endpoint import Endpoints, TargetSession
-from probe.adapters.phases import timed
 from probe.core.connection import Connection, Sas
 from probe.core.target import Policy, Target
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+"""What the Functions worker may run the probe on: the standard library's loop, and the one that is built on
+libuv, whose sockets and TLS are not the same."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what tests attempts on both loops."""
+    return LOOPS if item.path.name.startswith("test_attempt") else {"asyncio": asyncio.new_event_loop}
+
 
 SIGNATURE = "sv=2026-01-01&sp=r&sig=s%2Fecret%3D"
 
@@ -33,7 +43,7 @@ def attempt_tls(attempt_authority) -> Callable[[], ssl.SSLContext]:
     def context() -> ssl.SSLContext:
         made = ssl.create_default_context()
         attempt_authority.configure_trust(made)
-        return timed(made)
+        return made
 
     return context
 
