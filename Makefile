@@ -8,7 +8,7 @@ AZURITE := probe/lab/account/azurite
 FOR     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench volume backends golden snapshots docs check ready setup lock clean
+.PHONY: help run demo test bench volume backends golden snapshots docs fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,9 +44,14 @@ snapshots: setup ## Make the Bicep snapshots anew (bicep, az bicep, or the comma
 	@$(BIN)/python -m tests.infra.bicep
 
 docs: setup ## Renew what is generated in the READMEs and the workbook
-	@$(BIN)/python -m tests.infra.workbook
-	@$(BIN)/python -m tests.infra.readme
-	@$(BIN)/python -m probe.lab.docs
+	@$(BIN)/python -m tests.docs
+
+fix: setup ## Format, and renew all that is generated: golden files, snapshots, workbook, pages
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/python -m probe.lab.telemetry.capture
+	@$(BIN)/python -m tests.infra.bicep --if-there
+	@$(BIN)/python -m tests.docs
 
 ready: $(VENV)/.done $(AZURITE)/node_modules/.done
 

@@ -1,4 +1,4 @@
-"""Renews the generated parts of ``infra/README.md``: ``python -m tests.infra.readme``.
+"""Makes the generated parts of ``infra/README.md``, which ``make docs`` writes.
 
 Rules kept here: a part stands between two comments that name it; it is made from the committed snapshots,
 the queries, what the lab measures, and the prices below.
@@ -16,8 +16,6 @@ from tests.infra import tiles, workbook
 from tests.infra.judges import ALLOWED, ASSIGNED, of_type
 from tests.infra.snapshots import NAMES, ROOT, resources
 
-FILE = ROOT / "infra" / "README.md"
-PART = r"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
 KINDS = {
     "Microsoft.Web/sites": "function app",
     "Microsoft.Storage/storageAccounts": "storage account",
@@ -275,16 +273,3 @@ PARTS = {
     "tiles": shown,
     "snapshots": counted,
 }
-
-
-def renewed(text):
-    for name, part in PARTS.items():
-        pattern = re.compile(PART.format(name=name), re.DOTALL)
-        if not pattern.search(text):
-            raise LookupError(f"{FILE.name} has no part named {name}")
-        text = pattern.sub(lambda found, part=part: f"{found[1]}\n{part()}\n\n{found[2]}", text)
-    return text
-
-
-if __name__ == "__main__":
-    FILE.write_text(renewed(FILE.read_text()))

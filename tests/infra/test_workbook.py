@@ -130,10 +130,6 @@ def loaded(document):
     return TypeAdapter(Workbook).validate_python(document)
 
 
-def test_the_file_is_what_the_queries_make():
-    assert workbook.FILE.read_text() == workbook.text(), "run: python -m tests.infra.workbook"
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_deployed_workbook_loads_and_looks_at_its_own_workspace(name):
     (found,) = resources(name, "Microsoft.Insights/workbooks")

@@ -1,4 +1,4 @@
-"""Makes ``infra/workbook/workbook.json`` from the queries: ``python -m tests.infra.workbook``.
+"""Makes ``infra/workbook/workbook.json`` from the queries; ``make docs`` writes it.
 
 Rules kept here: a tile's query is a file of ``infra/queries`` with the workbook's parameters in its first
 lines, and nothing else; ids follow from names, so that making it anew changes nothing by itself.
@@ -295,7 +295,3 @@ def document():
 
 def text():
     return json.dumps(document(), indent=2) + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text(text())

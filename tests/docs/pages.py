@@ -1,0 +1,58 @@
+"""The pages' generated parts, and the files that are generated whole: the one place that makes them.
+
+A part stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` and is made from the code's own
+tables; everything else on a page is written by hand. ``make docs`` renews all; a test says what is stale.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from probe import settings
+from probe.adapters.telemetry import catalogue
+from probe.core import breaker
+from tests.infra import readme as infra
+from tests.infra import workbook
+
+ROOT = Path(__file__).parents[2]
+MARK = re.compile(r"<!-- ([\w-]+):begin -->")
+
+
+def diagram() -> str:
+    """Return the breaker's state diagram, from its table."""
+    return f"```mermaid\n{breaker.diagram()}\n```"
+
+
+def settings_table() -> str:
+    """Return the table of our settings, from the model that parses them."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, (field, info) in settings.FIELDS.items():
+        default = (
+            ""
+            if info.default is None
+            else f"`{str(info.default).lower() if isinstance(info.default, bool) else info.default}`"
+        )
+        each = " ¹" if field in settings.PER_TARGET else ""
+        rows.append(f"| `{name}`{each} | {default} | {info.description} |")
+    return "\n".join(rows)
+
+
+type Parts = Mapping[str, Callable[[], str]]
+
+PAGES: Mapping[str, Parts] = {
+    "README.md": {"breaker": diagram, "settings": settings_table, "telemetry": catalogue.markdown},
+    "infra/README.md": infra.PARTS,
+}
+"""The parts of each page, by name, and what makes them."""
+FILES: Mapping[str, Callable[[], str]] = {"infra/workbook/workbook.json": workbook.text}
+"""The files that are made whole. They come first: a page may show them."""
+
+
+def renewed(page: str, text: str) -> str:
+    """Return a page's text with its parts made anew. Raises ``ValueError`` when one has no place."""
+    for name, make in PAGES[page].items():
+        pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+        if len(pattern.findall(text)) != 1:
+            raise ValueError(f"{page} needs one part <!-- {name}:begin --> … <!-- {name}:end -->")
+        text = pattern.sub(lambda found, make=make: f"{found[1]}{make()}\n{found[2]}", text)
+    return text
