@@ -6,6 +6,8 @@ PYTHON  ?= $(shell command -v python3.13 || command -v python3)
 BIN     := $(VENV)/bin
 AZURITE := probe/lab/account/azurite
 FOR     ?=
+# Most tests wait for something most of the time: three processes keep two cores busy.
+PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test bench volume backends golden snapshots docs fix check ready setup lock clean
@@ -19,8 +21,8 @@ run: ready ## The lab and the whole function app on it, until Ctrl-C (FOR=30: fo
 demo: ready ## A scripted outage, live on the terminal, then a computed summary
 	@exec $(BIN)/python -m probe.lab demo
 
-test: setup ## All tests
-	@$(BIN)/python -m pytest
+test: setup ## All tests, divided among PROCESSES (3)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
 
 check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/ruff format --check .
