@@ -6,7 +6,7 @@ Rules kept here: it only reads finished values; every line stands for something 
 from datetime import timedelta
 from typing import Any
 
-from probe.core.breaker import State
+from probe.core.breaker import GOOD_CHECKS, State
 from probe.core.reading import Reading
 from probe.core.report import TargetReport, TickReport, seconds, time_text
 from probe.core.target import Location
@@ -43,13 +43,14 @@ def _routing(report: TargetReport) -> list[str]:
     if breaker.state is State.HALF_OPEN:
         missing = policy.success_threshold - breaker.good_trials
         return [f"breaker: half-open: reads try the primary; {missing} more good trials close it"]
-    missing = max(policy.secondary_reads * breaker.multiplier - breaker.secondary_reads, 0)
-    waits = [f"{missing} more reads from the secondary"]
-    if policy.cooldown:
-        half_open_at = breaker.since + policy.cooldown * breaker.multiplier
-        waits.append(f"{half_open_at:%H:%M:%S} UTC")
+    waits = [f"after {breaker.reads_until_trial(policy)} more reads from the secondary"]
+    if trial_at := breaker.trial_at(policy):
+        waits.append(f"at {trial_at:%H:%M:%S} UTC")
+    waits.append(
+        f"after {max(GOOD_CHECKS - breaker.good_checks, 1)} more good checks of the primary in a row"
+    )
     told = f"breaker: open since {breaker.since:%H:%M:%S} UTC: reads go to the secondary"
-    return [f"{told}, and the primary is tried after {' or at '.join(waits)}"]
+    return [f"{told}, and the primary is tried {', or '.join(waits)}"]
 
 
 def lines(report: TickReport) -> list[str]:

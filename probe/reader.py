@@ -6,7 +6,7 @@ further attempt of that read goes where it moved away from. Time, waiting and co
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from probe.core import replication as replications
@@ -32,6 +32,8 @@ class Reader:
     ledger: Ledger
     clock: Clock
     sleep: Sleep
+    stale: bool = False
+    """Whether the secondary was last known to be further behind than the RPO allows."""
     readings: list[Reading] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     shown: list[Sighting] = field(default_factory=list)
@@ -41,7 +43,7 @@ class Reader:
         """Read the canary once, as a careful client would."""
         policy = self.target.policy
         started_at = self.clock()
-        self.breaker, moved = self.breaker.elapse(policy=policy, now=started_at)
+        self.breaker, moved = self.breaker.elapse(policy=policy, now=started_at, stale=self.stale)
         self.transitions += moved
         route = self.breaker.route(policy=policy, now=started_at, geo=self.target.secondary is not None)
         attempts = await self._attempts(route)
@@ -54,9 +56,11 @@ class Reader:
         )
 
     async def check(self, location: Location) -> Reading:
-        """Measure a location that no read has touched; the breaker learns nothing from it."""
+        """Measure a location outside the route; of the primary, an open breaker learns whether it is well."""
         reading = await self.session.attempt(location, Purpose.CHECK, floor=self.floor(location))
         self._seen(reading)
+        if location is Location.PRIMARY:
+            self._learn(reading)
         return reading
 
     def floor(self, location: Location) -> Stamp | None:
@@ -83,7 +87,7 @@ class Reader:
             reading = await self.session.attempt(location, purpose, floor=self.floor(location))
             made.append(reading)
             self._seen(reading)
-            self._learn(reading, route)
+            self._learn(reading, forced=route.forced)
             if reading.fault is not Fault.PATH or self._left(location, route):
                 break
         return made
@@ -102,9 +106,9 @@ class Reader:
                 self.ledger, seen.location, seen.stamp, at=seen.at, since=None
             )
 
-    def _learn(self, reading: Reading, route: Route) -> None:
-        now = replace(route, epoch=self.breaker.epoch)
-        fact = Fact.of(reading, route=now, policy=self.target.policy)
+    def _learn(self, reading: Reading, *, forced: bool = False) -> None:
+        policy = self.target.policy
+        fact = Fact.of(reading, policy=policy, epoch=self.breaker.epoch, forced=forced, stale=self.stale)
         self.facts.append(fact)
-        self.breaker, moved = self.breaker.observe(fact, policy=self.target.policy)
+        self.breaker, moved = self.breaker.observe(fact, policy=policy)
         self.transitions += moved

@@ -105,7 +105,9 @@ def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str
     forced = target.policy.forced
     return {
         "at": _time(record.history[-1].at if record.history else None),
-        "breaker": breaker_document(record.breaker, forced if forced and now < forced.until else None),
+        "breaker": breaker_document(
+            record.breaker, target, forced if forced and now < forced.until else None
+        ),
         "totals": {
             "primary_attempts": totals.primary_attempts,
             "primary_failures": totals.primary_failures,
@@ -158,12 +160,20 @@ def _line(report: TickReport, each: TargetReport) -> str:
     ]
     if judgement.secondary:
         parts.append(f"secondary {_word(each, 'secondary')}")
-    parts += [f"reads {letters or 'none'}", f"breaker {each.breaker.state}"]
+    parts += [f"reads {letters or 'none'}", _breaker(each)]
     if each.write and not each.write.ok:
         parts.append(f"write failed ({each.write.error_type})")
     if each.replication.lag is not None:
         parts.append(f"lag {each.replication.lag.total_seconds():.1f} s")
     return " | ".join((*parts, f"{report.duration.total_seconds():.2f} s"))
+
+
+def _breaker(each: TargetReport) -> str:
+    known = breaker_document(each.breaker, each.target, each.forced)
+    told = f"breaker {each.breaker.state}"
+    if known["reads_until_trial"]:
+        told += f", trial after {known['reads_until_trial']} reads"
+    return told
 
 
 def _word(each: TargetReport, location: str) -> str:

@@ -21,7 +21,7 @@ from probe.core.record import HistoryEntry, ShardRecord, TargetRecord, TickFacts
 from probe.core.replication import Sync
 from probe.core.report import Result, StateProblem, TargetReport, TickReport, seconds, target_document
 from probe.core.target import Location, Target
-from probe.core.verdict import Evidence, judge
+from probe.core.verdict import EndpointVerdict, Evidence, judge
 from probe.ports import Clock, Endpoints, Loaded, Session, StateStore, Telemetry, TraceParent
 from probe.reader import Reader, Sleep
 
@@ -315,6 +315,7 @@ class _Steps:
             target=target,
             session=self._session,
             breaker=self._remembered.breaker,
+            stale=_was_stale(self._remembered),
             ledger=ledger,
             clock=self._world.clock,
             sleep=self._world.sleep,
@@ -413,6 +414,11 @@ def _reported(
         skipped=found.skipped,
     )
     return report, records.remember(folded.record, _entry(report, now), target_document(report))
+
+
+def _was_stale(record: TargetRecord) -> bool:
+    """Return whether the tick before found the secondary further behind than the RPO allows."""
+    return bool(record.history) and record.history[-1].secondary == EndpointVerdict.STALE
 
 
 def _previous(record: TargetRecord) -> tuple[str, str, str | None] | None:

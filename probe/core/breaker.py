@@ -14,6 +14,8 @@ Rules kept here:
 - A trip soon after a recovery doubles the dwell as a failed trial does: a primary that flaps passes each
   trial and fails the reads after it.
 - Only a trial closes or reopens a half-open breaker; a last resort at the primary does not.
+- What is seen of the primary outside the route, by a check or as a last resort, may bring the trials sooner,
+  never put them off: the breaker gates no measurement, and a measurement gates no breaker.
 - Forcing is laid over the state: a forced breaker routes as told and goes on counting what it would have
   done; its reads stand for the reads and trials that they replace. A target without a secondary is forced to
   its primary.
@@ -34,6 +36,12 @@ from probe.core.target import Location, Policy
 
 MULTIPLIER_LIMIT = 8
 """The dwell is doubled by each bad trial and early trip, up to this many times its configured length."""
+GOOD_CHECKS = 5
+"""So many good checks in a row end the dwell, however long it has been made; a stale secondary needs one.
+
+With a tick a minute a healed primary is tried within six minutes. Fewer would be met by chance by a primary
+that flaps: ``tests/faults/test_routing_back.py`` has the figures.
+"""
 CALM = timedelta(minutes=15)
 """The multiplier falls back to 1 after the breaker has stayed closed for so long."""
 
@@ -51,6 +59,8 @@ class Trigger(StrEnum):
     """Too many failed primary attempts in a row, or too high a rate of them."""
     DWELLED = "dwelled"
     """Enough reads from the secondary, or enough time, since it opened."""
+    SEEN_WELL = "seen well"
+    """The primary served outside the route: enough checks in a row, or a read that the secondary lost."""
     RECOVERED = "recovered"
     """Enough good trials in a row."""
     TRIAL_FAILED = "trial failed"
@@ -59,6 +69,7 @@ class Trigger(StrEnum):
 TRANSITIONS: dict[tuple[State, Trigger], State] = {
     (State.CLOSED, Trigger.TRIPPED): State.OPEN,
     (State.OPEN, Trigger.DWELLED): State.HALF_OPEN,
+    (State.OPEN, Trigger.SEEN_WELL): State.HALF_OPEN,
     (State.HALF_OPEN, Trigger.RECOVERED): State.CLOSED,
     (State.HALF_OPEN, Trigger.TRIAL_FAILED): State.OPEN,
 }
@@ -92,7 +103,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One attempt of a read, as far as the breaker cares."""
+    """One attempt of a read, or a check of the primary, as far as the breaker cares.
+
+    ``stale``: when it was made, the secondary was known to be further behind than the RPO allows.
+    """
 
     location: Location
     purpose: Purpose
@@ -101,17 +115,21 @@ class Fact:
     failed: bool
     slow: bool
     forced: bool = False
+    stale: bool = False
     error_type: str | None = None
 
     @classmethod
-    def of(cls, reading: Reading, *, route: Route, policy: Policy) -> Self:
-        """Return what the breaker learns from the reading of an attempt of a read."""
+    def of(
+        cls, reading: Reading, *, policy: Policy, epoch: int, forced: bool = False, stale: bool = False
+    ) -> Self:
+        """Return what the breaker learns from the reading of an attempt that was made in an epoch."""
         return cls(
             location=reading.location,
             purpose=reading.purpose,
             at=reading.ended_at,
-            epoch=route.epoch,
-            forced=route.forced,
+            epoch=epoch,
+            forced=forced,
+            stale=stale,
             failed=reading.fault is Fault.PATH,
             slow=reading.duration > policy.slow_after,
             error_type=reading.error_type,
@@ -121,6 +139,11 @@ class Fact:
     def neutral(self) -> bool:
         """The endpoint answered, but not what was asked for: no outage, and no proof of health."""
         return self.error_type is not None and not self.failed
+
+    @property
+    def bad(self) -> bool:
+        """A failure, or a success so slow that no client should be sent there."""
+        return self.failed or self.slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +157,9 @@ class Totals:
     transitions: int = 0
 
     def counting(self, fact: Fact) -> Self:
-        """Return the totals with one more attempt."""
+        """Return the totals with one more attempt; a check is none of a read."""
+        if fact.purpose is Purpose.CHECK:
+            return self
         failed = int(fact.failed)
         if fact.location is Location.PRIMARY:
             return replace(
@@ -155,14 +180,21 @@ type Moved = tuple[Breaker, tuple[Transition, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """The breaker's value; ``recent`` has the last primary attempts while closed, ``True`` for a bad one."""
+    """The breaker's value; ``recent`` has the last primary attempts while closed, ``True`` for a bad one.
+
+    ``since``: while closed, when it closed; else when it left closed, whatever trials have failed since.
+    ``moved_at``: when it last moved; ``None`` when it never did, or when that is ``since``.
+    ``good_checks``: the good checks of the primary in a row since it opened.
+    """
 
     state: State = State.CLOSED
     since: datetime
+    moved_at: datetime | None = None
     epoch: int = 0
     consecutive_failures: int = 0
     recent: tuple[bool, ...] = ()
     secondary_reads: int = 0
+    good_checks: int = 0
     good_trials: int = 0
     multiplier: int = 1
     totals: Totals = field(default_factory=Totals)
@@ -209,13 +241,16 @@ class Breaker:
             case State.HALF_OPEN:
                 return counted._half_open(fact, policy)
 
-    def elapse(self, *, policy: Policy, now: datetime) -> Moved:
-        """Return the breaker after time alone has passed: the cooldown, and the multiplier's fall back."""
+    def elapse(self, *, policy: Policy, now: datetime, stale: bool = False) -> Moved:
+        """Return the breaker after time alone has passed: the cooldown, and the multiplier's fall back.
+
+        ``stale``: by now the secondary is further behind than the RPO allows.
+        """
         match self.state:
             case State.CLOSED:
                 return self._calmed(now), ()
             case State.OPEN:
-                return self._dwelled(policy, now)
+                return self._dwelled(policy, now, stale=stale)
             case State.HALF_OPEN:
                 return self, ()
 
@@ -231,11 +266,30 @@ class Breaker:
         events: tuple[Transition, ...] = ()
         for each in facts:
             if each.epoch > breaker.epoch:
-                breaker, more = breaker.elapse(policy=policy, now=each.at)
+                breaker, more = breaker.elapse(policy=policy, now=each.at, stale=each.stale)
                 events += more
             breaker, more = breaker.observe(each, policy=policy)
             events += more
         return breaker, events
+
+    def reads_until_trial(self, policy: Policy) -> int | None:
+        """Return how many more reads from the secondary bring a trial; ``None`` while closed.
+
+        It comes sooner when the primary is seen well, or at ``trial_at``.
+        """
+        match self.state:
+            case State.CLOSED:
+                return None
+            case State.OPEN:
+                return max(policy.secondary_reads * self.multiplier - self.secondary_reads, 0)
+            case State.HALF_OPEN:
+                return 0
+
+    def trial_at(self, policy: Policy) -> datetime | None:
+        """Return when the cooldown brings a trial; ``None`` where none is set, and while not open."""
+        if self.state is not State.OPEN or not policy.cooldown:
+            return None
+        return (self.moved_at or self.since) + policy.cooldown * self.multiplier
 
     def failure_rate(self, policy: Policy) -> float | None:
         """Return the share (0 to 1) of bad primary attempts, ``None`` while there are too few samples."""
@@ -244,13 +298,12 @@ class Breaker:
         return sum(self.recent) / len(self.recent)
 
     def _closed(self, fact: Fact, policy: Policy) -> Moved:
-        if fact.location is Location.SECONDARY or fact.neutral:
+        if fact.location is Location.SECONDARY or fact.purpose is Purpose.CHECK or fact.neutral:
             return self, ()
-        bad = fact.failed or fact.slow
         breaker = replace(
             self._calmed(fact.at),
             consecutive_failures=self.consecutive_failures + 1 if fact.failed else 0,
-            recent=(*self.recent, bad)[-policy.window :],
+            recent=(*self.recent, fact.bad)[-policy.window :],
         )
         if breaker.consecutive_failures >= policy.failure_threshold:
             run = breaker.consecutive_failures
@@ -264,16 +317,24 @@ class Breaker:
         return breaker._move(Trigger.TRIPPED, reason, fact.at)
 
     def _open(self, fact: Fact, policy: Policy) -> Moved:
-        if fact.location is Location.PRIMARY and not fact.forced:
+        if fact.location is Location.SECONDARY or fact.forced:
+            breaker = replace(self, secondary_reads=self.secondary_reads + 1)
+        elif fact.neutral:
             return self, ()
-        breaker = replace(self, secondary_reads=self.secondary_reads + 1)
-        return breaker._dwelled(policy, fact.at)
+        elif fact.bad:
+            return replace(self, good_checks=0), ()
+        elif fact.purpose is Purpose.CHECK:
+            breaker = replace(self, good_checks=self.good_checks + 1)
+        else:
+            reason = "the primary served a read that the secondary did not"
+            return self._move(Trigger.SEEN_WELL, reason, fact.at)
+        return breaker._dwelled(policy, fact.at, stale=fact.stale)
 
     def _half_open(self, fact: Fact, policy: Policy) -> Moved:
         is_trial = fact.purpose is Purpose.TRIAL or fact.forced
         if fact.location is Location.SECONDARY or fact.neutral or not is_trial:
             return self, ()
-        if fact.failed or fact.slow:
+        if fact.bad:
             what = f"failed with {fact.error_type}" if fact.failed else "was slow"
             return self._doubled()._move(Trigger.TRIAL_FAILED, f"the trial {what}", fact.at)
         breaker = replace(self, good_trials=self.good_trials + 1)
@@ -281,12 +342,17 @@ class Breaker:
             return breaker, ()
         return breaker._move(Trigger.RECOVERED, f"{breaker.good_trials} good trials in a row", fact.at)
 
-    def _dwelled(self, policy: Policy, now: datetime) -> Moved:
-        cooldown = policy.cooldown * self.multiplier
-        if self.secondary_reads >= policy.secondary_reads * self.multiplier:
+    def _dwelled(self, policy: Policy, now: datetime, *, stale: bool) -> Moved:
+        trial_at = self.trial_at(policy)
+        if self.reads_until_trial(policy) == 0:
             reason = f"{self.secondary_reads} reads have gone to the secondary"
-        elif cooldown and now - self.since >= cooldown:
-            reason = f"{cooldown.total_seconds():g} s have passed since it opened"
+        elif trial_at and now >= trial_at:
+            reason = f"{policy.cooldown.total_seconds() * self.multiplier:g} s have passed since it opened"
+        elif self.good_checks >= GOOD_CHECKS or (stale and self.good_checks):
+            reason = f"{self.good_checks} good checks of the primary in a row"
+            if stale:
+                reason += ", and the secondary is stale"
+            return self._move(Trigger.SEEN_WELL, reason, now)
         else:
             return self, ()
         return self._move(Trigger.DWELLED, reason, now)
@@ -312,7 +378,8 @@ class Breaker:
         )
         moved = Breaker(
             state=target,
-            since=at,
+            since=at if State.CLOSED in {self.state, target} else self.since,
+            moved_at=at,
             epoch=self.epoch + 1,
             multiplier=self.multiplier,
             totals=replace(self.totals, transitions=self.totals.transitions + 1),

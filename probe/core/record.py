@@ -165,10 +165,12 @@ def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> Tar
     def stamped(stamp: Stamp | None) -> Stamp | None:
         return stamp and replace(stamp, written_at=clamp(stamp.written_at))
 
-    ledger = record.ledger
+    breaker, ledger = record.breaker, record.ledger
     return replace(
         record,
-        breaker=replace(record.breaker, since=clamp(record.breaker.since)),
+        breaker=replace(
+            breaker, since=clamp(breaker.since), moved_at=breaker.moved_at and clamp(breaker.moved_at)
+        ),
         ledger=replace(
             ledger,
             newest=stamped(ledger.newest),

@@ -145,7 +145,7 @@ def target_document(report: TargetReport) -> dict[str, Any]:
         "reason": judgement.target.reason,
         "endpoints": {str(each): _endpoint(report, each) for each in report.target.locations},
         "reads": [read_document(each) for each in report.reads],
-        "breaker": breaker_document(report.breaker, report.forced),
+        "breaker": breaker_document(report.breaker, report.target, report.forced),
         "transitions": [transition_document(each) for each in report.transitions],
         "replication": _replication(report.replication),
         "write": _write(report),
@@ -205,11 +205,21 @@ def attempt_document(reading: Reading) -> dict[str, Any]:
     }
 
 
-def breaker_document(breaker: Breaker, forced: Forced | None) -> dict[str, Any]:
-    """Return the breaker's state; ``forced`` is the location and its expiry, ``null`` when not forced."""
+def breaker_document(breaker: Breaker, target: Target, forced: Forced | None) -> dict[str, Any]:
+    """Return the breaker's state; ``forced`` is the location and its expiry, ``null`` when not forced.
+
+    ``since``: when it left closed, or when it closed. ``reads_until_trial``: after so many more reads from
+    the secondary the primary is tried, or at ``trial_at`` where a cooldown is set; sooner when it is seen
+    well. Both are ``null`` while closed, and where something else routes: a forced mode, or no secondary.
+    """
+    routes = target.secondary is not None and forced is None
+    trial_at = breaker.trial_at(target.policy) if routes else None
     return {
         "state": breaker.state,
         "since": time_text(breaker.since),
+        "moved_at": time_text(breaker.moved_at) if breaker.moved_at else None,
+        "reads_until_trial": breaker.reads_until_trial(target.policy) if routes else None,
+        "trial_at": time_text(trial_at) if trial_at else None,
         "consecutive_failures": breaker.consecutive_failures,
         "secondary_reads": breaker.secondary_reads,
         "forced": {"location": forced.location, "until": time_text(forced.until)} if forced else None,

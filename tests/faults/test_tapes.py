@@ -215,15 +215,57 @@ TAPES = [
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 13
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 18
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | after 20 one trial, in read 3: bad, so open for 40; S served it all the same
-        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 8 of 40: a primary that has just come back must wait for its next trial
-        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 13
+        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 8 of 40: a primary that has just come back must wait; a check finds it well
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 13: it was not; the good checks are counted anew
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 18
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 23: the first time it would have been over by now
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 28
-        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 33
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 33
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 38
         ok      | ok        | SSPPP | closed    | healthy    | healthy      | rerouted | 40, then three good trials
         """,
+    ),
+    tape(
+        "a healed primary does not wait for the doubled dwell",
+        """
+        primary | secondary | reads | breaker   | primary is | secondary is | target   | why
+        ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | before
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | tripped
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 8 of 20
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 13
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 18
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | one bad trial: open for 40, of which this tick has 2
+        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | healed: the first good check
+        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 2
+        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 3
+        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 4
+        ok      | ok        | SSSSS | half-open | healthy    | healthy      | rerouted | 5 good checks in a row, before the 40 reads are over
+        ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | and three good trials
+        """,
+    ),
+    tape(
+        "a healthy primary beside a stale secondary is not avoided",
+        """
+        primary | secondary | reads | breaker   | primary is | secondary is | target   | why
+        ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | before; the RPO is two minutes and a half
+        503     | stale     | SSSSS | open      | down       | healthy      | rerouted | the primary breaks, and replication stands still
+        503     | stale     | SSSSS | open      | down       | healthy      | rerouted | 8 of 20
+        ok      | stale     | SSSSS | open      | healthy    | stale        | rerouted | 13: by the end of this tick the RPO is broken, and a check finds P well
+        ok      | stale     | PPPPP | closed    | healthy    | stale        | ok       | so the next read is a trial, and its data is new
+        """,
+        target(rpo=2.5 * MINUTE),
+    ),
+    tape(
+        "a stale secondary serves while the primary is down",
+        """
+        primary | secondary | reads | breaker   | primary is | secondary is | target   | why
+        ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | before
+        503     | stale     | SSSSS | open      | down       | healthy      | rerouted | the primary breaks
+        503     | stale     | SSSSS | open      | down       | healthy      | rerouted | nothing is replicated from it, as in every outage
+        503     | stale     | SSSSS | open      | down       | stale        | rerouted | so the secondary falls behind the RPO
+        503     | stale     | SSSSS | open      | down       | stale        | rerouted | it is the best there is: no read is spent on a primary that no check found well
+        """,
+        target(rpo=2.5 * MINUTE),
     ),
     tape(
         "a cooldown makes it half-open in time rather than in reads",
@@ -250,8 +292,8 @@ TAPES = [
         primary | secondary  | reads | breaker   | primary is | secondary is | target   | why
         ok      | ok         | PPPPP | closed    | healthy    | healthy      | ok       | before
         503     | ok         | SSSSS | open      | down       | healthy      | rerouted | tripped
-        ok      | 503        | PPPPP | open      | healthy    | down         | ok       | last resort: S fails, so P is tried, and serves
-        503,ok  | 503,503,ok | PSSSS | open      | degraded   | degraded     | rerouted | each a little
+        ok      | 503        | PPPPP | closed    | healthy    | down         | ok       | last resort: S fails, so P is tried, and serves; the next read is a trial
+        503,ok  | 503,ok     | PPPPP | closed    | degraded   | down         | ok       | each a little
         """,
     ),
     tape(
@@ -331,8 +373,8 @@ TAPES = [
         ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | before
         ok      | stale     | PPPPP | closed    | healthy    | healthy      | ok       | a write that the secondary will never see
         timeout | stale     | SSSSS | open      | down       | healthy      | rerouted | the primary's region goes dark
-        lost    | dns       | PPPPP | open      | healthy    | absent       | ok       | P's name leads to the other region, S's name is gone: geo-redundancy was lost
-        ok      | dns       | PPPPP | half-open | healthy    | absent       | ok       | S fails and P serves as the last resort until 20 attempts at S are over
+        lost    | dns       | PPPPP | closed    | healthy    | absent       | ok       | P's name leads to the other region, S's name is gone: geo-redundancy was lost; P serves as the last resort, then by trials
+        ok      | dns       | PPPPP | closed    | healthy    | absent       | ok       | nothing is routed to a name that is gone
         ok      | dns       | PPPPP | closed    | healthy    | absent       | ok       | it stays lost until somebody sets it up again
         """,
     ),

@@ -146,7 +146,7 @@ scripts = st.lists(st.tuples(st.integers(0, 40), outcomes, outcomes), max_size=1
 """The reads of a tick: seconds since the one before, and what each location would answer to it."""
 
 
-def fact(location, outcome, *, purpose=Purpose.READ, now=NOON, epoch=0, forced=False) -> Fact:
+def fact(location, outcome, *, purpose=Purpose.READ, now=NOON, epoch=0, forced=False, stale=False) -> Fact:
     return Fact(
         location=location,
         purpose=purpose,
@@ -155,6 +155,7 @@ def fact(location, outcome, *, purpose=Purpose.READ, now=NOON, epoch=0, forced=F
         failed=outcome == "failed",
         slow=outcome == "slow",
         forced=forced,
+        stale=stale,
         error_type={"failed": "503", "neutral": "404"}.get(outcome),
     )
 
@@ -182,5 +183,5 @@ def client(breaker: Breaker, script, *, policy: Policy, start: float = 0, geo: b
     return facts, breaker, now
 
 
-def without_since(breaker: Breaker) -> Breaker:
-    return replace(breaker, since=NOON)
+def without_times(breaker: Breaker) -> Breaker:
+    return replace(breaker, since=NOON, moved_at=None)

@@ -31,8 +31,10 @@ class Model:
 
     def enter(self, state, now):
         self.moves.append((getattr(self, "state", None), state))
-        self.state, self.since = state, now
-        self.in_a_row = self.from_secondary = self.good_trials = 0
+        if "closed" in {getattr(self, "state", "closed"), state}:
+            self.since = now
+        self.state, self.moved = state, now
+        self.in_a_row = self.from_secondary = self.good_trials = self.good_checks = 0
         self.window = deque(maxlen=self.policy.window)
 
     def count(self, where, what):
@@ -46,35 +48,52 @@ class Model:
 
     def saw(self, where, what, now, *, trial, forced):
         if self.state == "closed" and where == "primary" and what != "neutral":
-            self.forget_old_trouble(now)
-            self.in_a_row = self.in_a_row + 1 if what == "failed" else 0
-            self.window.append(what in ("failed", "slow"))
-            enough = len(self.window) >= self.policy.minimum_samples
-            too_many = enough and sum(self.window) / len(self.window) >= self.policy.failure_rate
-            if self.in_a_row >= self.policy.failure_threshold or too_many:
-                if self.recovered and now - self.since < QUARTER_OF_AN_HOUR:
-                    self.factor = min(self.factor * 2, 8)
-                self.enter("open", now)
+            self.saw_while_closed(what, now)
         elif self.state == "open" and (where == "secondary" or forced):
             self.from_secondary += 1
             self.time_passed(now)
+        elif self.state == "open" and what == "good":
+            self.enter("half-open", now)
         elif self.state == "half-open" and where == "primary" and (trial or forced):
-            if what in ("failed", "slow"):
-                self.factor = min(self.factor * 2, 8)
-                self.enter("open", now)
-            elif what == "good":
-                self.good_trials += 1
-                if self.good_trials == self.policy.success_threshold:
-                    self.recovered = True
-                    self.enter("closed", now)
+            self.saw_a_trial(what, now)
+        if self.state == "open" and where == "primary" and what in ("failed", "slow") and not forced:
+            self.good_checks = 0
 
-    def time_passed(self, now):
+    def saw_while_closed(self, what, now):
+        self.forget_old_trouble(now)
+        self.in_a_row = self.in_a_row + 1 if what == "failed" else 0
+        self.window.append(what in ("failed", "slow"))
+        enough = len(self.window) >= self.policy.minimum_samples
+        too_many = enough and sum(self.window) / len(self.window) >= self.policy.failure_rate
+        if self.in_a_row >= self.policy.failure_threshold or too_many:
+            if self.recovered and now - self.since < QUARTER_OF_AN_HOUR:
+                self.factor = min(self.factor * 2, 8)
+            self.enter("open", now)
+
+    def saw_a_trial(self, what, now):
+        if what in ("failed", "slow"):
+            self.factor = min(self.factor * 2, 8)
+            self.enter("open", now)
+        elif what == "good":
+            self.good_trials += 1
+            if self.good_trials == self.policy.success_threshold:
+                self.recovered = True
+                self.enter("closed", now)
+
+    def checked(self, what, now, *, stale):
+        if self.state == "open" and what in ("failed", "slow"):
+            self.good_checks = 0
+        elif self.state == "open" and what == "good":
+            self.good_checks += 1
+            self.time_passed(now, stale=stale)
+
+    def time_passed(self, now, *, stale=False):
         if self.state == "closed":
             self.forget_old_trouble(now)
         if self.state == "open":
             enough_reads = self.from_secondary >= self.policy.secondary_reads * self.factor
             wait = self.policy.cooldown * self.factor
-            if enough_reads or (wait and now >= self.since + wait):
+            if enough_reads or (wait and now >= self.moved + wait) or self.good_checks >= (1 if stale else 5):
                 self.enter("half-open", now)
 
     def forget_old_trouble(self, now):
@@ -117,6 +136,21 @@ class BreakerMachine(RuleBasedStateMachine):
         if not late:
             self.model.saw(where, what, self.now, trial=trial, forced=forced)
 
+    @rule(what=strategies.outcomes, times=st.integers(1, 6), stale=st.booleans())
+    def checks(self, what, times, stale):
+        for _ in range(times):
+            learned = strategies.fact(
+                Location.PRIMARY,
+                what,
+                purpose=Purpose.CHECK,
+                now=self.now,
+                epoch=self.breaker.epoch,
+                stale=stale,
+            )
+            self.breaker, events = self.breaker.observe(learned, policy=self.policy)
+            self.events += events
+            self.model.checked(what, self.now, stale=stale)
+
     @rule(what=st.sampled_from(["good", "failed"]), times=st.integers(1, 8))
     def client_reads(self, what, times):
         """As the routing goes, so that deep states are reached often."""
@@ -135,6 +169,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def agrees_with_the_model(self):
         ours, model = self.breaker, self.model
         assert (ours.state, ours.since, ours.multiplier) == (model.state, model.since, model.factor)
+        assert (ours.moved_at or ours.since, ours.good_checks) == (model.moved, model.good_checks)
         assert (ours.consecutive_failures, ours.recent) == (model.in_a_row, tuple(model.window))
         assert (ours.secondary_reads, ours.good_trials) == (model.from_secondary, model.good_trials)
         assert [(each.from_state, each.to_state) for each in self.events] == model.moves
@@ -206,7 +241,7 @@ def test_replaying_a_ticks_facts_answers_what_the_tick_came_to(script, policy, m
     replayed, _ = base.replay(facts, policy=policy)
     replayed, _ = replayed.elapse(policy=policy, now=now)
 
-    assert strategies.without_since(replayed) == strategies.without_since(local)
+    assert strategies.without_times(replayed) == strategies.without_times(local)
 
 
 @given(breaker=strategies.breakers_of_any_state, policy=strategies.policies, geo=st.booleans())

@@ -3,7 +3,9 @@
 A tape is read from left to right, a letter an attempt of a read:
 ``.`` primary good, ``x`` primary failed, ``~`` primary good but slow, ``X`` primary failed and slow,
 ``d`` primary denied (403), ``m`` missing (404), ``g`` corrupt (digest), ``G`` corrupt and slow,
-``s`` secondary good, ``z`` secondary failed, ``L`` primary failed as a last resort (a read, no trial).
+``s`` secondary good, ``z`` secondary failed, ``l`` primary good as a last resort (a read, no trial),
+``L`` failed as one, ``k`` a good check of the primary, ``K`` a failed one, ``w`` a slow one, ``n`` a denied
+one.
 The states under it: ``c`` closed, ``o`` open, ``h`` half-open.
 """
 
@@ -33,6 +35,8 @@ ERRORS = {
     "x": "503",
     "X": "timeout",
     "L": "503",
+    "K": "503",
+    "n": "403",
     "z": "503",
     "d": "403",
     "m": "404",
@@ -40,6 +44,7 @@ ERRORS = {
     "G": "digest",
 }
 LETTERS = {State.CLOSED: "c", State.OPEN: "o", State.HALF_OPEN: "h"}
+CHECKS = "kKwn"
 DEFAULT = Policy()
 
 
@@ -51,11 +56,11 @@ def attempt(
     found = reading(
         SECONDARY if letter in "sz" else PRIMARY,
         ERRORS.get(letter),
-        purpose=route.purpose if letter not in "szL" else Purpose.READ,
-        took=policy.slow_after.total_seconds() + 1 if letter in "~XG" else 0.01,
+        purpose=Purpose.CHECK if letter in CHECKS else Purpose.READ if letter in "szlL" else route.purpose,
+        took=policy.slow_after.total_seconds() + 1 if letter in "~XGw" else 0.01,
         started=now,
     )
-    return Fact.of(found, route=route, policy=policy)
+    return Fact.of(found, policy=policy, epoch=route.epoch, forced=route.forced)
 
 
 def play(breaker: Breaker, tape: str, policy: Policy = DEFAULT, *, now: float = 0, geo: bool = True):
@@ -168,11 +173,23 @@ SHORT = Policy(secondary_reads=2, success_threshold=2)
         pytest.param(
             SHORT,
             opened(),
-            "......s",
-            "ooooooo",
-            "nor does a good one close it: only trials do",
+            "Lllll",
+            "ohhhh",
+            "a good one makes it half-open, and closes nothing: only trials do",
             id="last-resort-good",
         ),
+        pytest.param(DEFAULT, opened(), "kkkkk", "ooooh", "five good checks in a row", id="checks"),
+        pytest.param(
+            DEFAULT,
+            opened(),
+            "kkkkKkkkkwkkkkLkkkk",
+            "o" * 19,
+            "a bad check, a slow one and a bad last resort begin the count anew",
+            id="checks-broken",
+        ),
+        pytest.param(DEFAULT, opened(), "kknkkk", "oooooh", "a denied check is aside", id="check-aside"),
+        pytest.param(DEFAULT, closed(), "K" * 30, "c" * 30, "no check trips it", id="check-trips-not"),
+        pytest.param(DEFAULT, half_open(), "kkkkkK", "hhhhhh", "nor is one a trial", id="check-no-trial"),
         pytest.param(
             DEFAULT, half_open(), "..", "hh", "two good trials are one short of three", id="two-good"
         ),
@@ -236,6 +253,10 @@ def test_a_transition_tells_from_to_reason_time_and_the_figures_that_caused_it()
             closed(), "~.~.~.~.~.", "50% of the last 10 primary attempts failed or were slow", id="rate"
         ),
         pytest.param(opened(), "s" * 20, "20 reads have gone to the secondary", id="dwell"),
+        pytest.param(opened(), "kkkkk", "5 good checks of the primary in a row", id="seen-well"),
+        pytest.param(
+            opened(), "zl", "the primary served a read that the secondary did not", id="last-resort-served"
+        ),
         pytest.param(half_open(), "...", "3 good trials in a row", id="recovered"),
         pytest.param(half_open(), "X", "the trial failed with timeout", id="trial-failed"),
         pytest.param(half_open(), "~", "the trial was slow", id="trial-slow"),
@@ -251,7 +272,7 @@ def test_a_move_forgets_the_counters_of_the_state_that_it_left():
     breaker, _, _ = play(closed(multiplier=4), "xxxxx", now=7)
 
     assert replace(breaker, totals=Totals()) == Breaker(
-        state=State.OPEN, since=at(7.01), epoch=1, multiplier=4
+        state=State.OPEN, since=at(7.01), moved_at=at(7.01), epoch=1, multiplier=4
     )
 
 
@@ -272,6 +293,54 @@ def test_each_bad_trial_doubles_the_dwell_up_to_eight_times(bad_trials, multipli
         breaker, states, _ = play(breaker, "x" + "s" * 2 * MULTIPLIER_LIMIT, SHORT)
 
     assert states.index("h") == SHORT.secondary_reads * multiplier
+
+
+def test_beside_a_stale_secondary_one_good_check_is_enough():
+    """It may be the last tick that found it stale: then the next read is a trial."""
+    good, bad = attempt(opened(), "k"), attempt(opened(), "K")
+    at_once, (event,) = opened().observe(replace(good, stale=True), policy=DEFAULT)
+    checked, _ = opened().observe(good, policy=DEFAULT)
+    with_the_next_read, _ = checked.elapse(policy=DEFAULT, now=at(60), stale=True)
+    unseen, _ = opened().elapse(policy=DEFAULT, now=at(60), stale=True)
+    still_down, _ = opened().observe(replace(bad, stale=True), policy=DEFAULT)
+
+    assert [each.state for each in (at_once, checked, with_the_next_read)] == [
+        "half-open",
+        "open",
+        "half-open",
+    ]
+    assert event.reason == "1 good checks of the primary in a row, and the secondary is stale"
+    assert (unseen.state, still_down.state) == (State.OPEN, State.OPEN)
+
+
+def test_since_is_when_it_left_closed_through_every_failed_trial():
+    breaker, _, _ = play(closed(), "xxxxx", now=60)
+    for trial in range(3):
+        breaker, states, _ = play(breaker, "k" * 5 + "x", now=120 + trial)
+        assert states == "ooooho"
+
+    assert (breaker.since, breaker.moved_at) == (at(60.01), at(122.01))
+    healed, _, _ = play(breaker, "kkkkk...", now=180)
+    assert (healed.since, healed.moved_at) == (at(180.01), at(180.01))
+
+
+@pytest.mark.parametrize(
+    ("breaker", "reads", "trial_at"),
+    [
+        pytest.param(closed(), None, None, id="closed"),
+        pytest.param(opened(), 20, at(60), id="open"),
+        pytest.param(opened(secondary_reads=7), 13, at(60), id="some-read"),
+        pytest.param(opened(multiplier=4, secondary_reads=7), 73, at(240), id="longer"),
+        pytest.param(opened(moved_at=at(30)), 20, at(90), id="opened-again"),
+        pytest.param(opened(secondary_reads=99), 0, at(60), id="the-setting-was-lowered"),
+        pytest.param(half_open(), 0, None, id="half-open"),
+    ],
+)
+def test_it_says_what_it_waits_for(breaker, reads, trial_at):
+    policy = Policy(cooldown=s(60))
+
+    assert (breaker.reads_until_trial(policy), breaker.trial_at(policy)) == (reads, trial_at)
+    assert breaker.trial_at(DEFAULT) is None
 
 
 def test_the_cooldown_ends_the_dwell_when_it_comes_before_the_reads():
@@ -339,10 +408,9 @@ def test_an_outage_soon_after_recovery_keeps_the_long_dwell():
 
 @pytest.mark.parametrize(("beyond", "slow"), [(0, False), (0.000001, True)], ids=["at-the-limit", "beyond"])
 def test_an_attempt_is_slow_when_it_takes_longer_than_the_limit(beyond, slow):
-    route = closed().route(policy=DEFAULT, now=NOON)
     found = reading(PRIMARY, took=DEFAULT.slow_after.total_seconds() + beyond)
 
-    assert Fact.of(found, route=route, policy=DEFAULT).slow is slow
+    assert Fact.of(found, policy=DEFAULT, epoch=0).slow is slow
 
 
 @pytest.mark.parametrize("start", [closed(), opened(), half_open()], ids=["closed", "open", "half-open"])
@@ -365,8 +433,7 @@ def test_every_path_fault_trips(error):
 
 @pytest.mark.parametrize("error", [*CONTENT_ERRORS, "400", "401", "403", "409", "412"])
 def test_no_other_error_is_counted(error):
-    route = closed().route(policy=DEFAULT, now=NOON)
-    fact = Fact.of(reading(PRIMARY, error), route=route, policy=DEFAULT)
+    fact = Fact.of(reading(PRIMARY, error), policy=DEFAULT, epoch=0)
 
     assert (fact.failed, fact.neutral) == (False, True)
 
@@ -472,6 +539,7 @@ def test_the_diagram_has_the_start_and_one_line_for_each_move_of_the_table():
         "[*] --> closed",
         "closed --> open: tripped",
         "open --> half_open: dwelled",
+        "open --> half_open: seen well",
         "half_open --> closed: recovered",
         "half_open --> open: trial failed",
     ]

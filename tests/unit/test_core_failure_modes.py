@@ -39,8 +39,7 @@ def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **a
             first = location is PRIMARY and all(each.location is SECONDARY for each in facts)
             down = answers.get(location) == "failed" or (first and fresh == "failed")
             attempts.append(reading(location, "503" if down else None, purpose=purpose, started=now))
-            routed = replace(route, epoch=breaker.epoch)
-            facts.append(Fact.of(attempts[-1], route=routed, policy=policy))
+            facts.append(Fact.of(attempts[-1], policy=policy, epoch=breaker.epoch))
             breaker, _ = breaker.observe(facts[-1], policy=policy)
             if not down:
                 break
@@ -87,8 +86,8 @@ def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_out
     base = records.fresh(NOON)
     first, _ = tick(base, 0, primary="failed")
     late = [
-        Fact.of(reading(PRIMARY, "503", started=50), route=route, policy=DEFAULT)
-        for route in [base.breaker.route(policy=DEFAULT, now=NOON)] * 5
+        Fact.of(reading(PRIMARY, "503", started=50), policy=DEFAULT, epoch=base.breaker.epoch)
+        for _ in range(5)
     ]
     both = records.fold(first, TickFacts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
 
@@ -99,8 +98,7 @@ def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_out
 
 def test_late_good_trials_of_an_old_epoch_do_not_close_a_younger_half_open_state():
     old = Breaker(state=State.HALF_OPEN, since=NOON, epoch=2)
-    route = old.route(policy=DEFAULT, now=NOON)
-    late = Fact.of(reading(PRIMARY, purpose=Purpose.TRIAL), route=route, policy=DEFAULT)
+    late = Fact.of(reading(PRIMARY, purpose=Purpose.TRIAL), policy=DEFAULT, epoch=old.epoch)
     young = replace(old, epoch=4)
 
     assert young.replay([late] * 3, policy=DEFAULT)[0].state is State.HALF_OPEN
@@ -269,13 +267,7 @@ def test_another_vantages_canary_is_no_rollback():
 def test_a_denied_canary_is_told_but_routes_nothing_away_for_ever(location):
     """A revoked grant on one side for a day: no outage, no transition."""
     record = records.fresh(NOON)
-    denied = [
-        Fact.of(
-            reading(location, "403"),
-            route=record.breaker.route(policy=DEFAULT, now=NOON),
-            policy=DEFAULT,
-        )
-    ]
+    denied = [Fact.of(reading(location, "403"), policy=DEFAULT, epoch=record.breaker.epoch)]
     found = records.fold(
         record, TickFacts(attempts=denied * 7200, finished_at=at(86400)), policy=DEFAULT, geo=True
     )

@@ -24,6 +24,7 @@ def last(*scripts: tuple[str, str], probed: Target | None = None) -> TickReport:
 
 OK, BROKEN = ("ok", "ok"), ("503", "ok")
 OPEN = "breaker: open since 12:01:00 UTC: reads go to the secondary, and the primary is tried after "
+OR_CHECKS = "or after 5 more good checks of the primary in a row"
 
 
 def test_every_attempt_has_a_line_with_whose_fault_its_failure_is():
@@ -65,12 +66,12 @@ def test_a_slow_attempt_is_marked():
         (
             [OK, BROKEN],
             {},
-            f"{OPEN}17 more reads from the secondary",
+            f"{OPEN}17 more reads from the secondary, {OR_CHECKS}",
         ),
         (
             [OK, BROKEN],
             {"cooldown": 5 * MINUTE},
-            f"{OPEN}17 more reads from the secondary or at 12:06:00 UTC",
+            f"{OPEN}17 more reads from the secondary, or at 12:06:00 UTC, {OR_CHECKS}",
         ),
         (
             [OK, BROKEN],

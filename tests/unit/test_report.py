@@ -25,6 +25,7 @@ from tests.unit.core_values import NOON, PRIMARY, SECONDARY, at, read, reading, 
 
 GEO = Target(name="orders", primary="https://a.example", secondary="https://b.example")
 ZONAL = replace(GEO, secondary=None)
+WAITING = replace(GEO, policy=Policy(cooldown=s(60)))
 WRITE = reading(PRIMARY, purpose=Purpose.WRITE, took=0.03)
 SHOWING = reading(PRIMARY, canary=stamped(7, -0.2), took=0.01, status_code=200, phases=Phases(dns=s(0.001)))
 SECOND = reading(SECONDARY, "dns", took=0.002)
@@ -168,6 +169,9 @@ def test_the_document_is_what_was_promised():
                 "breaker": {
                     "state": "closed",
                     "since": "2026-03-01T12:00:00.000000Z",
+                    "moved_at": None,
+                    "reads_until_trial": None,
+                    "trial_at": None,
                     "consecutive_failures": 2,
                     "secondary_reads": 0,
                     "forced": {"location": "secondary", "until": "2026-03-01T12:01:00.000000Z"},
@@ -289,3 +293,23 @@ def test_a_duration_is_in_seconds_to_the_microsecond():
 
 def test_a_time_is_written_in_utc_whatever_its_zone():
     assert time_text(NOON.astimezone(timezone(timedelta(hours=-5)))) == "2026-03-01T12:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("target", "forced", "reads", "trial_at"),
+    [
+        pytest.param(WAITING, None, 13, "2026-03-01T12:02:00.000000Z", id="it-routes"),
+        pytest.param(WAITING, Forced(location=SECONDARY, until=at(60)), None, None, id="forced"),
+        pytest.param(replace(WAITING, secondary=None), None, None, None, id="no-secondary"),
+    ],
+)
+def test_the_breaker_says_what_it_waits_for_where_it_routes(target, forced, reads, trial_at):
+    breaker = Breaker(state=State.OPEN, since=NOON, moved_at=at(60), epoch=3, secondary_reads=7)
+
+    found = reports.breaker_document(breaker, target, forced)
+
+    assert (found["since"], found["moved_at"]) == (
+        "2026-03-01T12:00:00.000000Z",
+        "2026-03-01T12:01:00.000000Z",
+    )
+    assert (found["reads_until_trial"], found["trial_at"]) == (reads, trial_at)
