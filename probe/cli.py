@@ -131,13 +131,7 @@ def _environment(path: Path | None) -> dict[str, str]:
     found = path or LOCAL_SETTINGS
     if path is None and not found.exists():
         return dict(os.environ)
-    try:
-        values = json.loads(found.read_text(encoding="utf-8-sig"))["Values"]
-        held = {str(name): str(value) for name, value in values.items() if value is not None}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        remedy = 'It is JSON with an object "Values"; see local.settings.sample.json.'
-        raise ConfigurationError((f"{found}: cannot be read as settings: {error!r}. {remedy}",)) from error
-    return {**held, **os.environ}
+    return {**settings.local(found), **os.environ}
 
 
 def _tell(*lines: str) -> None:

@@ -45,12 +45,17 @@ class Source(Protocol):
 def identity(entra: Entra) -> Source:
     """Return azure-identity's credential for an identity."""
     from azure.identity.aio import (  # noqa: PLC0415 - only who needs a token pays for the import
+        ClientSecretCredential,
         DefaultAzureCredential,
         ManagedIdentityCredential,
     )
 
+    if entra.managed and entra.resource_id:
+        return ManagedIdentityCredential(identity_config={"resource_id": entra.resource_id})
     if entra.managed:
         return ManagedIdentityCredential(client_id=entra.client_id)
+    if entra.tenant_id and entra.client_id and entra.client_secret:
+        return ClientSecretCredential(entra.tenant_id, entra.client_id, entra.client_secret)
     return DefaultAzureCredential(managed_identity_client_id=entra.client_id)
 
 
@@ -152,6 +157,8 @@ def _sentence(entra: Entra, error: Exception) -> str:
     cause = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     if code:
         cause = f"{cause} {code[0]}"
+    if entra.client_secret:
+        return f"the application gave none ({cause}); check its tenant, its client id and its secret"
     if entra.managed:
         return f"the managed identity gave none ({cause}); assign it to this app and check its client id"
     return f"no identity found here gave one ({cause}); sign in (az login) or set credential=managedidentity"

@@ -24,10 +24,17 @@ class Sas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entra:
-    """An identity: managed where ``managed`` is set, else whatever DefaultAzureCredential finds."""
+    """An identity: a managed one, an application with its secret, or whatever DefaultAzureCredential finds.
+
+    ``managed`` says the first, and which one by ``client_id`` or by ``resource_id`` (the system-assigned one
+    where neither is set). ``tenant_id`` and ``client_secret`` come together, with ``client_id``.
+    """
 
     managed: bool = False
     client_id: str | None = None
+    resource_id: str | None = None
+    tenant_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
 
 
 type Authorization = SharedKey | Sas | Entra

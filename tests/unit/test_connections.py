@@ -2,10 +2,12 @@
 
 import pytest
 
-from probe.connections import AZURITE_KEY, derived_secondary, resolve
+from probe.connections import AZURITE_KEY, derived_secondary, resolve, unused
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from tests.unit.settings_values import KEY, SIGNATURE, STRING
 
+CLIENT = "00000000-0000-0000-0000-000000000001"
+MANAGED = {"C__credential": "managedIdentity"}
 ACCOUNT = f"AccountName=contoso;AccountKey={KEY}"
 HOST = "https://contoso.blob.core.windows.net"
 
@@ -108,6 +110,35 @@ def test_a_connection_string_gives_the_account_and_its_key_or_a_signature():
             "https://127.0.0.1:10000/devstoreaccount1-secondary",
             Entra(managed=True, client_id="00000000-0000-0000-0000-000000000001"),
         ),
+        (
+            {"c__SERVICEURI": HOST, "C__CREDENTIAL": "ManagedIdentity", "C__managedidentityresourceid": "/i"},
+            HOST,
+            f"{HOST[:15]}-secondary{HOST[15:]}",
+            Entra(managed=True, resource_id="/i"),
+        ),
+        (
+            {
+                "C__serviceUri": HOST,
+                "C__tenantId": "contoso.onmicrosoft.com",
+                "C__clientId": CLIENT,
+                "C__clientSecret": "s",
+            },
+            HOST,
+            f"{HOST[:15]}-secondary{HOST[15:]}",
+            Entra(tenant_id="contoso.onmicrosoft.com", client_id=CLIENT, client_secret="s"),  # noqa: S106
+        ),
+        (
+            {"C__serviceUri": HOST, "C__queueServiceUri": "https://q", "C__tableServiceUri": "https://t"},
+            HOST,
+            f"{HOST[:15]}-secondary{HOST[15:]}",
+            Entra(),
+        ),
+        (
+            {"C__serviceUri": HOST, "C__blobServiceUri": f"{HOST}/"},
+            HOST,
+            f"{HOST[:15]}-secondary{HOST[15:]}",
+            Entra(),
+        ),
     ],
 )
 def test_a_connection_by_identity_is_spelt_as_functions_spells_it(
@@ -136,6 +167,44 @@ def test_a_connection_by_identity_is_spelt_as_functions_spells_it(
             "is not an http(s) URL",
         ),
         ({"C__blobServiceUri": HOST, "C__credential": "secret"}, "C__credential", "something else"),
+        ({"C__serviceUri": HOST, "C__clientId": "c"}, "C__clientId", "is no id"),
+        ({"C__clientId": CLIENT}, "C__serviceUri", "is not set, though other parts"),
+        ({"C__accountName": "https://contoso"}, "C__accountName", "is no storage account's name"),
+        ({"C__serviceUri": HOST, "C__clinetId": "c"}, "C__clinetId", "is not known"),
+        ({"C__serviceUri": HOST, "C__clientCertificate": "x"}, "C__clientCertificate", "is not known"),
+        (
+            {"C__serviceUri": HOST, "C__blobServiceUri": "https://other.example"},
+            "C__blobServiceUri",
+            "names another endpoint",
+        ),
+        (
+            {"C__serviceUri": HOST, "C__managedIdentityResourceId": "/x"},
+            "C__managedIdentityResourceId",
+            "that nothing asks for",
+        ),
+        (
+            {"C__serviceUri": HOST, **MANAGED, "C__clientId": CLIENT, "C__managedIdentityResourceId": "/x"},
+            "C__managedIdentityResourceId",
+            "a second time",
+        ),
+        ({"C__serviceUri": HOST, **MANAGED, "C__clientSecret": "s"}, "C__clientSecret", "of no use"),
+        (
+            {"C__serviceUri": HOST, **MANAGED, "C__tenantId": "contoso.onmicrosoft.com"},
+            "C__tenantId",
+            "of no use",
+        ),
+        (
+            {"C__serviceUri": HOST, "C__tenantId": "contoso.onmicrosoft.com", "C__clientId": CLIENT},
+            "C__clientSecret",
+            "is not set, but others",
+        ),
+        ({"C__serviceUri": f"https://{'a' * 64}.example"}, "C__serviceUri", "no name server can know"),
+        ({"C__serviceUri": "https://a..example"}, "C__serviceUri", "no name server can know"),
+        ({"C__serviceUri": "https://.example"}, "C__serviceUri", "no name server can know"),
+        ({"C__serviceUri": f"https://{'a.' * 127}example"}, "C__serviceUri", "no name server can know"),
+        ({"C__serviceUri": "https://contöso.example"}, "C__serviceUri", "no name server can know"),
+        ({"C__serviceUri": f"{HOST}/%3Fsv=1&sig=a"}, "C__serviceUri", "has a path that is no account"),
+        ({"C__serviceUri": "https://:p@contoso.example"}, "C__serviceUri", "a user"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -154,9 +223,19 @@ def test_no_secondary_is_made_up_for_a_host_that_follows_no_known_naming(url: st
     assert derived_secondary(url) is None
 
 
+def test_what_stands_beside_a_connection_string_is_told():
+    assert list(unused({"C": STRING, "c__clientId": "x", "D__clientId": "x"})) == [
+        "c__clientId is ignored, since c is set to a connection string"
+    ]
+
+
 def test_no_secret_shows_in_what_is_printed_of_a_connection():
     shown = repr(resolved(C=STRING)) + repr(
         resolved(C=f"BlobEndpoint={HOST};SharedAccessSignature={SIGNATURE}")
+    )
+
+    shown += repr(
+        resolved(C__serviceUri=HOST, C__tenantId=CLIENT, C__clientId=CLIENT, C__clientSecret=f"s{SIGNATURE}")
     )
 
     assert KEY not in shown

@@ -10,7 +10,7 @@ from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
 
 from probe.adapters.authorization import TokenError, grant
-from probe.adapters.credentials import AGAIN_AFTER, EARLY, SCOPE, Tokens
+from probe.adapters.credentials import AGAIN_AFTER, EARLY, SCOPE, Tokens, identity
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ConfigurationError
 
@@ -300,3 +300,35 @@ def test_a_key_that_is_no_base64_is_a_configuration_error_without_the_key():
         grant(connection(key), "https://a.example", now=NOON)
 
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("entra", "kind"),
+    [
+        (Entra(), "DefaultAzureCredential"),
+        (Entra(managed=True), "ManagedIdentityCredential"),
+        (Entra(managed=True, resource_id="/subscriptions/s/i"), "ManagedIdentityCredential"),
+        (
+            Entra(tenant_id="t.example", client_id="c", client_secret="s"),  # noqa: S106 - it opens nothing
+            "ClientSecretCredential",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_each_identity_is_asked_for_in_its_own_way(entra: Entra, kind: str):
+    credential = identity(entra)
+
+    assert type(credential).__name__ == kind
+    await credential.close()
+
+
+async def test_a_managed_identity_is_asked_for_by_its_resource_id(monkeypatch):
+    """App Service takes it as `mi_res_id`."""
+    import azure.identity.aio  # noqa: PLC0415
+
+    asked = {}
+    monkeypatch.setattr(azure.identity.aio, "ManagedIdentityCredential", lambda **given: asked.update(given))
+
+    identity(Entra(managed=True, resource_id="/subscriptions/s/i"))
+
+    assert asked == {"identity_config": {"resource_id": "/subscriptions/s/i"}}

@@ -16,6 +16,8 @@ from probe.settings import FIELDS, PER_TARGET, Settings, StateSettings
 from tests.unit.settings_values import WORKING, load, problem, problems
 
 SAMPLE = Path(__file__).parents[2] / "local.settings.sample.json"
+PICTURE = Path(__file__).parents[2] / "probe" / "HelloWorld.png"
+HOST = Path(__file__).parents[2] / "host.json"
 UNSET = None
 
 # The settings as they are documented: name, default, a value that is not the default and what it becomes.
@@ -24,7 +26,7 @@ DOCUMENTED = {
     "PROBE_TARGETS": (UNSET, '[{"name": "a", "primary": "https://a.blob.core.windows.net"}]'),
     "PROBE_CONTAINER": ("health-probe", "canaries"),
     "PROBE_BLOB": ("HelloWorld.png", "a b/ü.png"),
-    "PROBE_CANARY_FILE": (UNSET, "canary.png"),
+    "PROBE_CANARY_FILE": (UNSET, str(PICTURE)),
     "PROBE_WRITE_CANARY": (True, "false"),
     "PROBE_READS": (5, "7"),
     "PROBE_ATTEMPTS": (2, "3"),
@@ -110,7 +112,7 @@ def outcome(found: Settings, name: str) -> object:
 
 BECOMES = {
     "PROBE_TARGETS": ["a"],
-    "PROBE_CANARY_FILE": Path("canary.png"),
+    "PROBE_CANARY_FILE": PICTURE,
     "PROBE_WRITE_CANARY": False,
     "PROBE_FORCE": Location.SECONDARY,
     "PROBE_FORCE_UNTIL": datetime(2026, 1, 31, 18, tzinfo=UTC),
@@ -166,6 +168,8 @@ BAD = [
     ("PROBE_FORCE", "north"),
     ("PROBE_FORCE_UNTIL", "tomorrow"),
     ("PROBE_FORCE_UNTIL", "2026-01-31T18:00:00"),
+    ("PROBE_FORCE_UNTIL", "9999-12-31T23:59:59-12:00"),
+    ("PROBE_FORCE_UNTIL", "0001-01-01T00:00:00+12:00"),
     ("PROBE_RPO", "0"),
     ("PROBE_STATE_CONTAINER", "probe_state"),
     ("PROBE_SHARD_SIZE", "501"),
@@ -307,6 +311,69 @@ def test_a_budget_that_a_silent_primary_exceeds_is_told_beforehand():
     (line,) = load(PROBE_DEADLINE="20").warnings
 
     assert "cut short" in line
+
+
+def test_the_time_that_the_host_gives_a_function_is_the_one_that_is_reckoned_with():
+    hours, minutes, seconds = json.loads(HOST.read_text())["functionTimeout"].split(":")
+
+    told = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
+    assert told == settings.FUNCTION_TIMEOUT
+
+
+QUARTERS = {"PROBE_SCHEDULE": "0 */15 * * * *"}
+
+
+def test_a_budget_that_the_host_would_cut_off_is_refused_with_the_remedy():
+    """Such a tick would be neither saved nor told."""
+    told = problem(**QUARTERS, PROBE_TICK_BUDGET="800")
+
+    assert told.startswith("PROBE_TICK_BUDGET: holds 800")
+    assert "ends a function after 300 s" in told
+    assert "AzureFunctionsJobHost__functionTimeout" in told
+    assert load(**QUARTERS, PROBE_TICK_BUDGET="268")
+
+
+@pytest.mark.parametrize("longer", ["00:15:00", "-1", "1.00:00:00"])
+def test_a_host_that_gives_more_time_takes_a_longer_budget(longer: str):
+    found = load(**QUARTERS, PROBE_TICK_BUDGET="800", AzureFunctionsJobHost__functionTimeout=longer)
+
+    assert found.tick_budget == timedelta(seconds=800)
+
+
+def test_a_function_time_out_that_is_no_time_is_told():
+    assert "is no time" in problem(AzureFunctionsJobHost__functionTimeout="soon")
+
+
+def test_a_flush_that_outlasts_the_schedule_is_told_and_one_that_outlasts_the_function_refused():
+    (line,) = load(PROBE_FLUSH="16").warnings
+
+    assert "(61 s) are more than the 60 s between two ticks" in line
+    assert problem(PROBE_FLUSH="86400").startswith("PROBE_FLUSH: holds 86400")
+
+
+@pytest.mark.parametrize(
+    ("held", "warned"),
+    [
+        ({"WEBSITE_TIME_ZONE": "Central European Standard Time"}, ["WEBSITE_TIME_ZONE"]),
+        ({"WEBSITE_SITE_NAME": "probe", "TZ": "Europe/Berlin"}, ["TZ"]),
+        ({"WEBSITE_SITE_NAME": "probe", "TZ": "Etc/UTC", "WEBSITE_TIME_ZONE": "UTC"}, []),
+        ({"TZ": "Europe/Berlin"}, []),  # of a shell, where no host fires
+    ],
+)
+def test_a_time_zone_that_the_host_would_fire_by_is_told(held: dict[str, str], warned: list[str]):
+    lines = load(**held).warnings
+
+    assert [each.partition(" is set: ")[0] for each in lines] == warned
+    assert all("PROBE_SCHEDULE as UTC" in each for each in lines)
+
+
+@pytest.mark.parametrize("other", [":443", "."])
+def test_an_account_that_is_its_own_secondary_is_told(other: str):
+    entry = {"name": "a", "primary": f"https://a.example{other}", "secondary": "https://a.example"}
+
+    (line,) = load(PROBE_TARGETS=json.dumps([entry])).warnings[1:]
+
+    assert line.startswith("a has one endpoint as primary and as secondary")
 
 
 def test_the_effective_settings_name_every_setting_and_where_its_value_is_from():

@@ -3,68 +3,52 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probe import settings
+from probe.lab.functions.timer import Schedule
+from tests.ncrontab import REFUSED, TAKEN
 from tests.unit.settings_values import load, problem
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "first", "apart"),
-    [
-        ("0 * * * * *", "01-01 00:01:00", "0:01:00"),
-        ("* * * * *", "01-01 00:01:00", "0:01:00"),
-        ("*/30 * * * * *", "01-01 00:00:30", "0:00:30"),
-        ("15,45 * * * * *", "01-01 00:00:15", "0:00:30"),
-        ("0 5-59/10 * * * *", "01-01 00:05:00", "0:10:00"),
-        ("0 0 22-2 * * *", "01-01 01:00:00", "1:00:00"),
-        ("0 0 0 * * Mon-Fri", "01-02 00:00:00", "1 day, 0:00:00"),
-        ("0 0 0 * February Sunday", "02-01 00:00:00", "7 days, 0:00:00"),
-        ("0 0 0 * * 0", "01-04 00:00:00", "7 days, 0:00:00"),
-        ("  0  0 9 * JAN *  ", "01-01 09:00:00", "1 day, 0:00:00"),
-    ],
+@pytest.mark.parametrize(("schedule", "times"), TAKEN)
+def test_a_schedule_fires_when_the_host_fires_it(schedule: str, times: list[str]):
+    iterator = settings.occurrences(schedule, NEW_YEAR)
+
+    assert [f"{iterator.get_next(datetime):%m-%d %H:%M:%S}" for _ in times] == times
+
+
+_FIELD = st.one_of(
+    st.just("*"),
+    st.sampled_from(["*/7", "3", "5-5", "5-2", "1-4", "2/3", "1,3", "4-1/2", "3-3/2"]),
 )
-def test_a_schedule_of_five_or_six_fields_is_taken(schedule: str, first: str, apart: str):
-    found = load(PROBE_SCHEDULE=schedule, PROBE_TICK_BUDGET="29")
-
-    assert f"{settings.occurrences(schedule, NEW_YEAR).get_next(datetime):%m-%d %H:%M:%S}" == first
-    assert str(found.interval) == apart
 
 
-def test_a_day_of_the_month_and_a_weekday_must_both_hold():
-    """The host's NCRONTAB joins them by "and", where a Unix cron would by "or"."""
-    times = settings.occurrences("0 0 0 13 * Fri", NEW_YEAR)
+@given(st.lists(_FIELD, min_size=6, max_size=6).map(" ".join))
+def test_the_probe_and_the_labs_host_agree_though_each_reads_for_itself(schedule: str):
+    iterator = settings.occurrences(schedule, NEW_YEAR)
+    ours = [iterator.get_next(datetime) for _ in range(3)]
 
-    assert f"{times.get_next(datetime):%Y-%m-%d}" == "2026-02-13"
+    theirs, reader = [NEW_YEAR], Schedule.parse(schedule)
+    for _ in ours:
+        theirs.append(reader.following(theirs[-1]))
+
+    assert ours == theirs[1:]
 
 
 @pytest.mark.parametrize(
-    "schedule",
-    [
-        "0 * * *",
-        "0 * * * * * *",
-        "60 * * * * *",
-        "-1 * * * * *",
-        "0 */0 * * * *",
-        "0 0 24 * * *",
-        "0 0 0 31 2 *",
-        "0 0 0 * * 7",
-        "0 0 0 * * Mo",
-        "0 0 0 * Foo *",
-        "0 0 0 L * *",
-        "0 0 0 1W * *",
-        "0 0 0 * * 5#2",
-        "0 0 0 ? * *",
-        "H * * * * *",
-        "@hourly",
-        "00:05:00",
-        "%SCHEDULE%",
-        "0 * * * * 1,,2",
-        "0 * * * * *; rm",
-    ],
+    ("schedule", "apart"),
+    [("0 * * * * *", 60), ("15,45 * * * * *", 30), ("0 0 0 * * Mon-Fri", 86400), ("0 0 9-9 * * *", 86400)],
 )
+def test_the_interval_is_the_shortest_time_between_two_ticks(schedule: str, apart: int):
+    assert load(PROBE_SCHEDULE=schedule, PROBE_TICK_BUDGET="29").interval == apart * SECOND
+
+
+@pytest.mark.parametrize("schedule", [each for each in REFUSED if each])
 def test_what_the_host_would_not_understand_is_refused(schedule: str):
     told = problem(PROBE_SCHEDULE=schedule)
 

@@ -1,6 +1,7 @@
 """No secret in a message: whatever is wrong with the settings, and wherever a secret was put by mistake."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from probe import settings
 from probe.core.errors import ConfigurationError
 from probe.settings import ENTRY, FIELDS
+from probe.settings.problems import shown
 from tests.unit.settings_values import KEY, SIGNATURE, STRING, WORKING
 
 MARK = "c2VjcmV0"
@@ -24,6 +26,12 @@ SECRETS = (
     f"password: {MARK}",
     f"eyJhbGciOiJIUzI1NiJ9.{MARK}.x",
     f"AccountKey={KEY}",
+    f"https://contoso.blob.core.windows.net/%3F{quote(SIGNATURE)}",
+    f"https://contoso.blob.core.windows.net/{quote(quote('?' + SIGNATURE, safe=''), safe='')}",
+    f"https://:{MARK}@contoso.example/",
+    quote(SIGNATURE, safe=""),
+    KEY.rstrip("="),  # as a double click takes it
+    f"abc8Q~{MARK}.de-fg_hijklmnopqrstuvwxyz012",  # an Entra client secret
 )
 NAMES = (
     *FIELDS,
@@ -34,6 +42,13 @@ NAMES = (
     "ProbedStorage__secondaryBlobServiceUri",
     "ProbedStorage__credential",
     "ProbedStorage__accountName",
+    "ProbedStorage__serviceUri",
+    "ProbedStorage__clientId",
+    "ProbedStorage__clientSecret",
+    "ProbedStorage__tenantId",
+    "ProbedStorage__managedIdentityResourceId",
+    "ProbedStorage__unknown",
+    "AzureFunctionsJobHost__functionTimeout",
     "PROBE_SECRET",
     "StorageA",
 )
@@ -60,6 +75,29 @@ def test_no_key_of_a_target_shows_a_secret_that_was_put_into_it(key: str):
     for secret in SECRETS:
         entry = {"name": "a", "connection": "StorageA", key: secret}
         assert MARK not in printed({**WORKING, "StorageA": STRING, "PROBE_TARGETS": json.dumps([entry])})
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_name_of_a_key_shows_a_secret_that_was_put_there(secret: str):
+    entry = {"name": "a", "connection": "StorageA", secret: "x"}
+
+    assert MARK not in printed({**WORKING, "StorageA": STRING, "PROBE_TARGETS": json.dumps([entry])})
+
+
+@pytest.mark.parametrize("name", [each for each in NAMES if each.startswith("ProbedStorage__")])
+def test_no_part_of_an_identity_shows_a_secret_that_was_put_into_it(name: str):
+    good = {
+        "AzureWebJobsStorage": WORKING["AzureWebJobsStorage"],
+        "ProbedStorage__serviceUri": "https://contoso.blob.core.windows.net",
+    }
+
+    for secret in SECRETS:
+        assert MARK not in printed({**good, name: secret}), secret
+
+
+def test_what_people_name_things_is_shown():
+    for each in ("health-probe", "/home/site/wwwroot/targets.json", "5c1f2a4e-93a1-4d3c-8f5e-0f3b8f6f1c11"):
+        assert shown(each) == json.dumps(each)
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(SECRETS), max_size=8))

@@ -56,6 +56,13 @@ def test_two_targets_may_read_one_blob_but_not_write_it():
     assert "has two targets that write https://" in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "other", ["https://A.blob.core.windows.net:443/", "https://a.blob.core.windows.net."]
+)
+def test_one_blob_is_known_again_however_its_host_is_written(other: str):
+    assert "has two targets that write" in problem(A, {"name": "b", "primary": other})
+
+
 @pytest.mark.parametrize("blob", ["..", "a/../b.png", "./a.png", "a/."])
 def test_a_blob_name_that_a_client_would_resolve_is_refused(blob):
     with pytest.raises(ConfigurationError, match="segment"):
@@ -157,9 +164,11 @@ def test_the_problems_of_all_entries_are_told_at_once():
         ('{"name": "a"}', "is not an array"),
         ("[1]", "is not an array of objects"),
         ("[{]", "is not JSON"),
-        ("no/such/file.json", "a file that cannot be read: No such file"),
+        ("no/such/file.json", "a file that cannot be read (No such file or directory)"),
+        ("/dev/zero", "a file that is no regular file"),
+        ("[" * 100_000, "is nested too deep"),
         ("a" * 5000, "a file that cannot be read"),
-        (".", "a file that cannot be read: Is a directory"),
+        (".", "a file that is a folder"),
     ],
     ids=lambda value: value[:12],
 )
@@ -176,7 +185,8 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path):
 
     (told,) = problems({**ELSEWHERE, "PROBE_TARGETS": str(path)})
 
-    assert "it is not UTF-8 text" in told
+    assert "is not UTF-8 text" in told
+    assert "xff" not in told
 
 
 def test_the_single_targets_connection_is_ignored_and_that_is_told():

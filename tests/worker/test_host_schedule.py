@@ -7,30 +7,29 @@ import pytest
 
 from probe.lab.functions.config import HostError
 from probe.lab.functions.timer import Schedule, ScheduleStatus, StatusStore, after_run, at_start, payload
+from tests.ncrontab import REFUSED, TAKEN
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 EACH_MINUTE = Schedule.parse("0 * * * * *")
 
 
-@pytest.mark.parametrize(
-    ("told", "following"),
-    [
-        pytest.param("0 * * * * *", NOON + MINUTE, id="each minute"),
-        pytest.param("*/15 * * * * *", NOON + timedelta(seconds=15), id="each quarter of a minute"),
-        pytest.param("30 5 13 * * *", datetime(2026, 11, 21, 13, 5, 30, tzinfo=UTC), id="a time of day"),
-        pytest.param("*/5 * * * *", NOON + 5 * MINUTE, id="five fields begin with the minute"),
-        pytest.param("0 0 9 * * Mon-Fri", datetime(2026, 11, 23, 9, tzinfo=UTC), id="day names"),
-        pytest.param("0 0 0 13 * 5", datetime(2027, 8, 13, tzinfo=UTC), id="both day fields must match"),
-    ],
-)
-def test_a_schedule_fires_next(told, following):
-    assert Schedule.parse(told).following(NOON) == following
+@pytest.mark.parametrize(("told", "times"), TAKEN)
+def test_a_schedule_fires_as_ncrontab_has_it(told, times):
+    schedule, found = Schedule.parse(told), [datetime(2026, 1, 1, tzinfo=UTC)]
+
+    for _ in times:
+        found.append(schedule.following(found[-1]))
+
+    assert [f"{each:%m-%d %H:%M:%S}" for each in found[1:]] == times
 
 
-@pytest.mark.parametrize(
-    "told", ["", "* * * *", "@hourly", "61 * * * * *", "0 0 0 L * *", "00:00:30", "0 0 0 ? * *"]
-)
+def test_the_next_occurrence_is_after_the_time_and_not_at_it():
+    assert EACH_MINUTE.following(NOON) == NOON + MINUTE
+    assert EACH_MINUTE.following(NOON + timedelta(seconds=59.9)) == NOON + MINUTE
+
+
+@pytest.mark.parametrize("told", REFUSED)
 def test_what_ncrontab_does_not_know_is_refused_by_name(told):
     with pytest.raises(HostError, match="NCRONTAB"):
         Schedule.parse(told)

@@ -9,15 +9,15 @@ a day of the month and a day of the week must both match.
 """
 
 import asyncio
+import calendar
 import json
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, Self
-
-from croniter import croniter
 
 from probe.lab.functions.config import Function, HostError
 
@@ -27,18 +27,27 @@ NEVER: Final = "0001-01-01T00:00:00"
 LONGEST_SLEEP: Final = 5.0
 """Seconds after which a waiting timer looks at the clock again: a laptop may have slept, a clock been set."""
 
-_VALUE: Final = r"(?:\d+|[A-Za-z]{3})"
-_PART: Final = rf"(?:\*|{_VALUE}(?:-{_VALUE})?)(?:/\d+)?"
-_FIELD: Final = re.compile(rf"{_PART}(?:,{_PART})*")
+_PART: Final = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?")
+_BOUNDS: Final = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_MONTHS: Final = [calendar.month_name[each].lower() for each in range(1, 13)]
+_WEEKDAYS: Final = [calendar.day_name[each - 1].lower() for each in range(7)]
+_NAMES: Final = ((), (), (), (), _MONTHS, _WEEKDAYS)
+_DAYS_AHEAD: Final = 366 * 41
+"""Days that are looked through for the next occurrence: a Monday that is 29 February can be 40 years off."""
 SHORT_FIELDS: Final = 5
 FULL_FIELDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """An NCRONTAB expression of six fields, the first of them the seconds."""
+    """An NCRONTAB expression of six fields, the first of them the seconds.
+
+    Read here by itself, and not as the probe reads it: a mistake that both shared would be seen by nobody.
+    """
 
     expression: str
+    allowed: tuple[frozenset[int], ...] = field(repr=False)
+    """The numbers of each field: second, minute, hour, day, month, weekday (0 is Sunday)."""
 
     @classmethod
     def parse(cls, told: str) -> Self:
@@ -46,18 +55,31 @@ class Schedule:
         fields = told.split()
         if len(fields) == SHORT_FIELDS:
             fields.insert(0, "0")
-        expression = " ".join(fields)
-        well_formed = len(fields) == FULL_FIELDS and all(_FIELD.fullmatch(field) for field in fields)
-        if not (well_formed and croniter.is_valid(expression, second_at_beginning=True)):
-            raise HostError(f"{told!r} is not an NCRONTAB expression: six fields, seconds first, or five")
-        return cls(expression=expression)
+        try:
+            allowed = tuple(
+                frozenset(_numbers(text, bounds, names))
+                for text, bounds, names in zip(fields, _BOUNDS, _NAMES, strict=True)
+            )
+            schedule = cls(expression=" ".join(fields), allowed=allowed)
+            schedule.following(datetime(2026, 1, 1, tzinfo=UTC))
+        except ValueError:
+            raise HostError(
+                f"{told!r} is not an NCRONTAB expression: six fields, seconds first, or five"
+            ) from None
+        return schedule
 
     def following(self, time: datetime) -> datetime:
         """Give the first occurrence after `time`."""
-        found: datetime = croniter(
-            self.expression, time, ret_type=datetime, day_or=False, second_at_beginning=True
-        ).get_next()
-        return found
+        after = time.replace(microsecond=0) + timedelta(seconds=1)
+        seconds, minutes, hours, days, months, weekdays = self.allowed
+        for ahead in range(_DAYS_AHEAD):
+            day = after.replace(hour=0, minute=0, second=0) + timedelta(days=ahead)
+            if day.day in days and day.month in months and day.isoweekday() % 7 in weekdays:
+                for hour, minute, second in product(sorted(hours), sorted(minutes), sorted(seconds)):
+                    found = day.replace(hour=hour, minute=minute, second=second)
+                    if found >= after:
+                        return found
+        raise ValueError("never")
 
     def monitored(self, now: datetime) -> bool:
         """Tell whether the host keeps a status: not for a schedule that recurs within the minute."""
@@ -65,6 +87,31 @@ class Schedule:
         if any(field != "*" for field in larger):
             return True
         return self.following(self.following(now)) - now > timedelta(minutes=1)
+
+
+def _numbers(text: str, bounds: tuple[int, int], names: Sequence[str]) -> Iterator[int]:
+    """Give the numbers that one field allows. Raises: ValueError."""
+    low, high = bounds
+    for part in text.split(","):
+        told = _PART.fullmatch(part)
+        if told is None or (told[3] and int(told[3]) == 0) or (told[1] == "*" and told[2]):
+            raise ValueError(part)
+        first = low if told[1] == "*" else _number(told[1], names)
+        last = _number(told[2], names) if told[2] else high if told[1] == "*" or told[3] else first
+        if min(first, last) < low or max(first, last) > high:
+            raise ValueError(part)
+        # A range that runs backwards is turned round: CrontabField.Accumulate swaps its ends.
+        yield from range(min(first, last), max(first, last) + 1, int(told[3] or 1))
+
+
+def _number(text: str, names: Sequence[str]) -> int:
+    if text.isdecimal():
+        return int(text)
+    shortest = 3
+    for index, name in enumerate(names):
+        if len(text) >= shortest and name.startswith(text.lower()):
+            return index + (1 if names is _MONTHS else 0)
+    raise ValueError(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,116 @@
+"""How what is wrong with the settings is told: the setting's name, what it holds, and the remedy.
+
+Rule kept here: what may be a secret is never shown, wherever it was put.
+"""
+
+import difflib
+import json
+import re
+from urllib.parse import unquote
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from probe.settings.model import ENTRY, FIELDS, setting_name
+
+HIDDEN = "(not shown, as it may hold a secret)"
+_SECRET = re.compile(
+    r"(key|signature|sig|secret|password|pwd|token|credential)[\"']?\s*[=:]"  # named so
+    r"|//[^/]*@"  # a user and a password in a URL
+    r"|[A-Za-z0-9+/_-]{20,}={1,2}|\beyJ[A-Za-z0-9_-]{10}"  # base64 with its padding; a token
+    r"|[A-Za-z0-9_~.-]{3}[0-9]Q~",  # an Entra client secret, as gitleaks (azure-ad-client-secret) knows it
+    re.IGNORECASE,
+)
+_LONG_WORD = re.compile(r"[A-Za-z0-9+_~]{20,}")
+_HARMLESS_KEY = re.compile(r"[A-Za-z_]{1,30}")
+
+
+def is_secret(text: str) -> bool:
+    """Return whether a text may hold a secret, as it stands or percent-encoded, once or twice."""
+    decoded = unquote(text)
+    texts = {text, decoded, unquote(decoded)}
+    return any(_SECRET.search(each) or any(map(_is_random, _LONG_WORD.findall(each))) for each in texts)
+
+
+def _is_random(word: str) -> bool:
+    """Return whether a long word is of capitals, small letters and digits, as keys and secrets are.
+
+    Names that people give are seldom so. A key without its padding, which nothing else gives away, always is.
+    """
+    kinds = (str.isupper, str.islower, str.isdecimal)
+    return all(any(kind(each) for each in word) for kind in kinds)
+
+
+def shown(value: object) -> str:
+    """Return a value to print, cut to a line; one that may hold a secret is not shown."""
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except RecursionError:
+        return "(not shown, as it is nested too deep)"
+    if is_secret(text):
+        return HIDDEN
+    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 - a terminal line
+
+
+class Problems:
+    """Collects problems; ``bad`` are the settings whose own value is wrong, which no other check looks at."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.bad: set[str] = set()
+
+    def add(self, name: str, problem: str, remedy: str) -> None:
+        self.bad.add(name)
+        self.lines.append(f"{name}: {problem}. {remedy}")
+
+    def validation(self, error: ValidationError, prefix: str = "") -> None:
+        """Add what pydantic found, of the settings themselves or of the target at ``prefix``."""
+        for each in error.errors(include_url=False):
+            name = str(each["loc"][0]) if each["loc"] else ""
+            if prefix:
+                self._of_entry(prefix, name, each)
+            else:
+                setting = setting_name(name)
+                self.add(setting, f"holds {shown(each['input'])}: {_said(name, each)}", _remedy(setting))
+
+    def _of_entry(self, prefix: str, name: str, error: ErrorDetails) -> None:
+        label = f"{prefix}.{name}"
+        if error["type"] == "extra_forbidden":
+            if not _HARMLESS_KEY.fullmatch(name) or is_secret(name):
+                self.add(prefix, f"has a key that is not known {HIDDEN}", f"Known are {', '.join(ENTRY)}.")
+                return
+            near = difflib.get_close_matches(name, ENTRY, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            self.add(label, "is not known", f"{hint}Known are {', '.join(ENTRY)}.")
+        elif error["type"] == "missing":
+            self.add(label, "is missing", _remedy(name))
+        else:
+            self.add(label, f"holds {shown(error['input'])}: {_said(name, error)}", _remedy(name))
+
+
+_ENTRY_REMEDIES = {
+    "name": "Give each target a name of its own; it names the results.",
+    "connection": "Give the name of a connection's settings, as text.",
+    "primary": "Give the primary blob endpoint, as text.",
+    "secondary": "Give the secondary blob endpoint, as text, or null where there is none.",
+}
+_FORMS = {
+    "blob": "1 to 1024 characters without control characters, ?, # and backslashes",
+    "name": "letters, digits, dots, underscores and dashes, 63 at most",
+    "vantage": "letters, digits, dots, underscores and dashes, 63 at most",
+}
+_CONTAINER_FORM = "3 to 63 lower-case letters, digits and single dashes"
+
+
+def _said(name: str, error: ErrorDetails) -> str:
+    if error["type"] in ("string_pattern_mismatch", "string_too_long", "string_too_short"):
+        return f"it takes {_FORMS.get(name, _CONTAINER_FORM)}"
+    return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def _remedy(name: str) -> str:
+    _, info = FIELDS.get(name) or FIELDS.get(setting_name(name)) or (name, None)
+    if info is None:
+        return _ENTRY_REMEDIES[name]
+    default = "unset" if info.default is None else f"default {shown(info.default)}"
+    return f"It means: {info.description} ({default})."
