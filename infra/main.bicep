@@ -13,7 +13,7 @@ import { defaultVantage, flexRegion, gzrsRegion, labels, monitoredAccount, princ
 @maxLength(32)
 param environmentName string
 
-@description('Region of the accounts that are made here. The vantages are elsewhere: see probeLocations.')
+@description('Region of the watched account: made there, or, with monitoredAccountId, where yours is. It is probed from elsewhere: see probeLocations.')
 @metadata({ azd: { type: 'location' } })
 param location gzrsRegion
 
@@ -28,7 +28,7 @@ param monitoredAccounts monitoredAccount[] = []
 @description('Resource id of one existing account to watch, in any resource group or subscription of this tenant.')
 param monitoredAccountId string = ''
 
-@description('Geo priority replication for accounts that are made here and do not say otherwise; it is billed apart.')
+@description('Geo priority replication for accounts that are made here and do not say otherwise; it is billed apart. Once on, false leaves it on.')
 param geoPriorityReplication bool = false
 
 @description('Put a CanNotDelete lock on the accounts that are made here; it must be removed before azd down.')
@@ -37,7 +37,7 @@ param lockAccounts bool = false
 @description('Send the request logs of the accounts that are made here to the workspace; they are billed by volume.')
 param storageRequestLogs bool = false
 
-@description('The canary\'s container on every watched account.')
+@description('The canary\'s container on every watched account; one that is there is used as it is.')
 @minLength(3)
 @maxLength(63)
 param canaryContainer string = 'health-probe'
@@ -67,7 +67,7 @@ param instanceMemoryMegabytes 512 | 2048 | 4096 = 512
 @maxValue(1000)
 param maximumInstances int = 40
 
-@description('Days that the workspace keeps telemetry; the first 31 are in the price of taking it in.')
+@description('Days that the workspace keeps what it takes in; the App* tables, where the probe\'s telemetry is, keep 90 at least, at no charge.')
 @minValue(30)
 @maxValue(730)
 param retentionDays int = 30
@@ -103,7 +103,7 @@ var shardQueue = 'probe-shards'
 var rpoSeconds = rpoMinutes * 60
 var runbook = empty(repositoryUrl) ? 'infra/runbook.md' : '${repositoryUrl}/blob/main/infra/runbook.md'
 
-var vantages = empty(probeLocations) ? [defaultVantage[location]] : probeLocations
+var vantages = empty(probeLocations) ? [defaultVantage[wanted[0].?location ?? location]] : probeLocations
 var home = vantages[0]
 var readers principal[] = empty(readerPrincipalId)
   ? []
@@ -120,6 +120,9 @@ var targets = map(wanted, account => {
   name: account.name
   prefix: 'ProbedStorage_${replace(account.name, '-', '_')}'
   made: empty(account.?existingAccountId)
+  readOnly: account.?readOnly
+  // An endpoint to an account of somebody else needs its owner's word, unless the deployer has it already.
+  manual: !empty(account.?existingAccountId) && !(account.?approveEndpoints ?? false)
   location: account.?location ?? location
   geoPriorityReplication: account.?geoPriorityReplication ?? geoPriorityReplication
   id: account.?existingAccountId ?? resourceId(
@@ -204,8 +207,9 @@ module canaries 'modules/canary.bicep' = [
     scope: resourceGroup(split(target.id, '/')[2], split(target.id, '/')[4])
     params: {
       accountName: last(split(target.id, '/'))
-      containerName: canaryContainer
-      writers: [
+      containerName: target.?readOnly.?container ?? canaryContainer
+      readOnly: target.?readOnly != null
+      vantages: [
         for (vantage, i) in vantages: {
           name: '${vantage}-${token}'
           id: identities[i].outputs.principalId
@@ -253,6 +257,7 @@ module hostEndpoints 'modules/private-endpoints.bicep' = [
         'Microsoft.Storage/storageAccounts',
         hostNames[i]
       )
+      manual: false
       subnetId: networks[i]!.outputs.endpointSubnetId
       ways: [
         { groupId: 'blob', zoneId: networks[i]!.outputs.zoneIds.blob }
@@ -273,6 +278,7 @@ module targetEndpoints 'modules/private-endpoints.bicep' = [
       location: vantages[pair / length(targets)]
       tags: tags
       accountId: targets[pair % length(targets)].id
+      manual: targets[pair % length(targets)].manual
       subnetId: networks[pair / length(targets)]!.outputs.endpointSubnetId
       ways: [
         { groupId: 'blob', zoneId: networks[pair / length(targets)]!.outputs.zoneIds.blob }
@@ -306,6 +312,7 @@ module apps 'modules/vantage.bicep' = [
           prefix: target.prefix
           primary: canaries[j].outputs.primaryEndpoint
           secondary: canaries[j].outputs.secondaryEndpoint
+          readOnly: target.?readOnly
         }
       ]
       containerName: canaryContainer
@@ -367,6 +374,11 @@ output AZURE_RESOURCE_GROUP string = groupName
 output SERVICE_PROBE_NAME string = 'func-probe-${home}-${token}'
 @description('Every app, in the order of the vantages; the first is the one that azd deploys.')
 output PROBE_FUNCTION_APPS string[] = [for vantage in vantages: 'func-probe-${vantage}-${token}']
+@description('Where each app is, in the same order; and minutes between two of its ticks.')
+output PROBE_VANTAGES string[] = vantages
+output PROBE_INTERVAL_MINUTES int = intervalMinutes
+@description('The name of each watched account, and the regions that it is in.')
+output PROBE_ACCOUNT_REGIONS string[] = [for (target, i) in targets: '${target.name} ${canaries[i].outputs.regions}']
 @description('Anonymous heartbeat of each app: 200 while its ticks are fresh.')
 output PROBE_HEALTH_URLS string[] = [for (vantage, i) in vantages: 'https://${apps[i].outputs.hostName}/api/health']
 output PROBE_HOST_ACCOUNTS string[] = hostNames

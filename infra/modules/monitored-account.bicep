@@ -10,7 +10,7 @@ param geoPriorityReplication bool
 param closed bool
 param locked bool
 param workspaceId string
-@description('Send the blob service\'s request logs to the workspace too; the metrics always go there.')
+@description('Send the blob service\'s request logs to the workspace. Its metrics are free where they are, in Azure Monitor.')
 param requestLogs bool
 
 resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
@@ -25,7 +25,8 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
     allowCrossTenantReplication: false
     allowSharedKeyAccess: false
     defaultToOAuthAuthentication: true
-    geoPriorityReplicationStatus: { isBlobEnabled: geoPriorityReplication }
+    // Sent only when asked for: not every region and account takes it, and it is billed apart.
+    ...(geoPriorityReplication ? { geoPriorityReplicationStatus: { isBlobEnabled: true } } : {})
     minimumTlsVersion: 'TLS1_2'
     networkAcls: {
       bypass: 'None'
@@ -44,13 +45,12 @@ resource account 'Microsoft.Storage/storageAccounts@2026-04-01' = {
   }
 }
 
-resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (requestLogs) {
   name: 'probe'
   scope: account::blobs
   properties: {
     workspaceId: workspaceId
-    metrics: [{ category: 'Transaction', enabled: true }]
-    logs: [{ categoryGroup: 'allLogs', enabled: requestLogs }]
+    logs: [{ categoryGroup: 'allLogs', enabled: true }]
   }
 }
 

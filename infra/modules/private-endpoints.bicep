@@ -13,6 +13,8 @@ param namePrefix string
 param location string
 param tags labels
 param accountId string
+@description('Ask the account\'s owner to approve, as a deployer without the right to approve must: the endpoints wait until then.')
+param manual bool
 param subnetId string
 param ways way[]
 
@@ -23,15 +25,21 @@ resource endpoints 'Microsoft.Network/privateEndpoints@2025-09-01' = [
     tags: tags
     properties: {
       subnet: { id: subnetId }
-      privateLinkServiceConnections: [
-        {
-          name: way.groupId
-          properties: {
-            groupIds: [way.groupId]
-            privateLinkServiceId: accountId
-          }
-        }
-      ]
+      privateLinkServiceConnections: manual
+        ? []
+        : [{ name: way.groupId, properties: { groupIds: [way.groupId], privateLinkServiceId: accountId } }]
+      manualPrivateLinkServiceConnections: manual
+        ? [
+            {
+              name: way.groupId
+              properties: {
+                groupIds: [way.groupId]
+                privateLinkServiceId: accountId
+                requestMessage: 'A storage probe asks to read its canary and the replication status from here.'
+              }
+            }
+          ]
+        : []
     }
   }
 ]

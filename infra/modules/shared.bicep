@@ -11,11 +11,28 @@ type monitoredAccount = {
   @description('Resource id of an account that exists, in any resource group or subscription of this tenant.')
   existingAccountId: string?
 
-  @description('Region of a new account; the location parameter when left out.')
+  @description('Region of the account: a new one is made there, and the first account\'s decides where to probe from. The location parameter when left out.')
   location: gzrsRegion?
+
+  @description('For an existing account: a blob of its owner\'s to read, in place of a canary. Nothing is made or written there.')
+  readOnly: ownBlob?
+
+  @description('For an existing account with privateNetwork: the deployer may approve private endpoints on it. Else they wait for its owner.')
+  approveEndpoints: bool?
 
   @description('Geo priority replication (an SLA on the lag, for block blobs only) of a new account.')
   geoPriorityReplication: bool?
+}
+
+@export()
+@description('A blob that is there already, and that nobody here may write.')
+type ownBlob = {
+  @minLength(3)
+  @maxLength(63)
+  container: string
+
+  @minLength(1)
+  blob: string
 }
 
 @export()
@@ -25,6 +42,7 @@ type connection = {
   prefix: string
   primary: string
   secondary: string
+  readOnly: ownBlob?
 }
 
 @export()

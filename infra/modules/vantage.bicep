@@ -66,7 +66,10 @@ var probe = union(
     PROBE_RPO: string(rpoSeconds)
     PROBE_SCHEDULE: schedule
     PROBE_STATE_CONTAINER: stateContainer
-    PROBE_TARGETS: string(map(connections, c => { name: c.name, connection: c.prefix }))
+    PROBE_TARGETS: string(map(
+      connections,
+      c => union({ name: c.name, connection: c.prefix }, c.?readOnly == null ? {} : union(c.?readOnly!, { write: false }))
+    ))
     PROBE_TRACES: traces
     PROBE_VANTAGE: vantage
   },

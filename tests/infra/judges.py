@@ -36,7 +36,7 @@ ALLOWED = {
     "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": (
         "Blob Data Reader",
         ".*/blobServices/default/containers/[\\w-]+",
-        "person",
+        "anybody",
     ),
 }
 
@@ -124,9 +124,8 @@ def grantee(held, scope, to):
     vantage = re.search(
         r"userAssignedIdentities/id-probe-([a-z0-9]+)-\w+', '[\d-]+'\)\.principalId\]", principal
     )
-    if to == "probe" and (not vantage or held["principalType"] != "ServicePrincipal"):
-        yield f"given to {principal}"
-    if to == "person" and not GUID.fullmatch(principal):
+    is_probe = vantage and held["principalType"] == "ServicePrincipal"
+    if not is_probe and (to == "probe" or not GUID.fullmatch(principal)):
         yield f"given to {principal}"
     if not held.get("description"):
         yield f"no reason on {scope}"
@@ -279,7 +278,7 @@ def as_read(held, site):
     if found.vantage != site["location"]:
         yield f"its vantage is {found.vantage}"
     for target in found.targets:
-        if not target.blob.startswith(f"{found.vantage}/"):
+        if target.write and not target.blob.startswith(f"{found.vantage}/"):
             yield f"{target.name}: two vantages would write {target.blob}"
         if target.secondary is None:
             yield f"{target.name}: no secondary"

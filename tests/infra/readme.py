@@ -99,7 +99,6 @@ def wires(found, ids):
         f'  {ids[workspace]} -- "{log_alerts} log alerts" --> {ids[group]}',
         f"  {ids[workspace]} --> {ids[of['Microsoft.Insights/workbooks']]}",
         f'  {ids[watched]} -- "1 metric alert" --> {ids[group]}',
-        f'  {ids[watched]} -- "blob metrics" --> {ids[workspace]}',
     ]
 
 

@@ -19,7 +19,8 @@ from tests.infra.snapshots import NAMES, ROOT, document, resources
 AZURE = yaml.safe_load((ROOT / "azure.yaml").read_text())
 PARAMETERS = json.loads((ROOT / "infra" / "main.parameters.json").read_text())["parameters"]
 PUBLISH = ROOT / "infra" / "hooks" / "publish.py"
-WORKFLOW = ROOT / ".github" / "workflows" / "deploy.yml"
+WORKFLOWS = ROOT / ".github" / "workflows"
+WORKFLOW = WORKFLOWS / "azure-dev.yml"
 
 
 def module():
@@ -56,10 +57,15 @@ def test_every_output_that_the_hooks_read_is_put_out(name):
     }
 
     assert read == {
+        "APPLICATIONINSIGHTS_NAME",
         "AZURE_RESOURCE_GROUP",
+        "PROBE_ACCOUNT_REGIONS",
         "PROBE_FUNCTION_APPS",
+        "PROBE_HEALTH_URLS",
         "PROBE_HOST_ACCOUNTS",
+        "PROBE_INTERVAL_MINUTES",
         "PROBE_MONITORED_ACCOUNTS",
+        "PROBE_VANTAGES",
     }
     assert read <= document(name)["outputs"].keys()
 
@@ -81,7 +87,7 @@ def test_what_azd_fills_in_by_itself_is_taken_for_nothing_else():
     assert "AZURE_PRINCIPAL_ID" not in json.dumps(PARAMETERS)
 
 
-HOOKS = {"predown": "down", "predeploy": "wait", "postdeploy": "others"}
+HOOKS = {"postprovision": "sync", "predeploy": "wait", "postdeploy": "others", "predown": "down"}
 
 
 def test_there_are_no_hooks_but_these():
@@ -90,10 +96,35 @@ def test_there_are_no_hooks_but_these():
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_runs_the_script_on_either_system(hook):
-    action = HOOKS[hook]
+    script = f"infra/hooks/publish.py {HOOKS[hook]}"
 
-    assert AZURE["hooks"][hook]["posix"]["run"] == f"python3 infra/hooks/publish.py {action}"
-    assert AZURE["hooks"][hook]["windows"]["run"] == f"python infra/hooks/publish.py {action}"
+    assert AZURE["hooks"][hook]["posix"]["run"] == f"python3 {script}"
+    assert script in AZURE["hooks"][hook]["windows"]["run"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_fails_in_powershell_stops_azd(hook):
+    """A script that ends by itself has exit code 0 there, whatever its programs ended with, or were missing.
+
+    Source: https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_pwsh (-File).
+    """
+    lines = AZURE["hooks"][hook]["windows"]["run"].splitlines()
+
+    assert lines[0] == "$ErrorActionPreference = 'Stop'"
+    assert lines[-1] == "exit $LASTEXITCODE"
+
+
+@pytest.mark.parametrize("system", ["posix", "windows"])
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_a_hook_says_is_seen(hook, system):
+    """In azd up only an interactive hook is heard: https://github.com/Azure/azure-dev/issues/9073."""
+    assert AZURE["hooks"][hook][system]["interactive"] is True
+
+
+def test_azd_is_asked_for_in_the_version_that_knows_every_key():
+    """A function app's remoteBuild came with 1.23.5: https://github.com/Azure/azure-dev/pull/6748."""
+    assert AZURE["requiredVersions"] == {"azd": ">= 1.23.5"}
+    assert "1.23.5 or later" in (ROOT / "infra" / "README.md").read_text()
 
 
 def test_the_package_holds_what_runs_and_nothing_else():
@@ -117,6 +148,49 @@ def test_a_line_less_in_funcignore_lets_something_in(line):
 )
 def test_what_a_work_tree_gathers_stays_out(name):
     assert package.ignored().match_file(f"{name}/file")
+
+
+GATHERED = (
+    "__pycache__/function_app.cpython-313.pyc",
+    "probe/__pycache__/tick.cpython-313.pyc",
+    "probe/core/__pycache__/breaker.cpython-313.pyc",
+    "probe/adapters/stray.pyc",
+    "probe.egg-info/PKG-INFO",
+    "probe/probe.egg-info/PKG-INFO",
+    ".venv/lib/python3.13/site-packages/aiohttp/client.py",
+    "probe/lab/account/azurite/node_modules/azurite/package.json",
+    ".git/config",
+    ".azure/probe/.env",
+    "local.settings.json",
+)
+
+
+def everything():
+    """Return every file of a work tree in use: what is committed, and what its use leaves behind."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return [*tracked.splitlines(), *GATHERED]
+
+
+def test_core_tools_publish_what_azd_uploads():
+    assert sorted(package.published(everything())) == package.files()
+
+
+@pytest.mark.parametrize("line", ["**/*.pyc", "**/*.egg-info", "tests", "probe/lab"])
+def test_a_line_less_in_funcignore_lets_core_tools_publish_something_more(line):
+    lines = [each for each in (ROOT / ".funcignore").read_text().splitlines() if each != line]
+
+    assert set(package.published(everything(), lines)) > set(package.published(everything()))
+
+
+def test_no_pattern_takes_in_something_that_only_begins_like_it():
+    """Core Tools would leave probe/labels.py out for probe/lab, and a build.py for build."""
+    patterns = [
+        line for line in (ROOT / ".funcignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    caught = {name for name in package.files() for each in patterns if name.startswith(each)}
+
+    assert caught == set()
 
 
 def test_the_package_is_whole_without_what_stays_out(tmp_path):
@@ -163,7 +237,7 @@ PACKS = 'for word; do last=$next; next=$word; [ "$last" = --output-path ] && tou
 def test_one_vantage_needs_nothing_after_azd(tools, monkeypatch):
     deployed(monkeypatch, "first")
 
-    module().others(sleep=pytest.fail)
+    module().publish(sleep=pytest.fail)
 
     assert tools.calls() == []
 
@@ -173,13 +247,14 @@ def test_the_other_vantages_get_the_same_package(tools, monkeypatch):
     tools("azd", PACKS)
     tools("az", "exit 0")
 
-    module().others(sleep=pytest.fail)
+    module().publish(sleep=pytest.fail)
 
     packed, *published = tools.calls()
     assert packed.startswith("azd package probe --output-path ")
     assert [re.search(r"--name (\w+)", each)[1] for each in published] == ["second", "third"]
     assert len({re.search(r"--src (\S+)", each)[1] for each in published}) == 1
     assert all("--build-remote true" in each for each in published)
+    assert all("--subscription 0 " in each for each in published)
 
 
 def test_a_grant_that_has_not_spread_is_waited_for(tools, monkeypatch, tmp_path):
@@ -192,7 +267,7 @@ def test_a_grant_that_has_not_spread_is_waited_for(tools, monkeypatch, tmp_path)
     )
     pauses = []
 
-    module().others(sleep=pauses.append)
+    module().publish(sleep=pauses.append)
 
     assert pauses == [30]
     assert len(tools.calls()) == 3
@@ -205,7 +280,7 @@ def test_the_retries_end_and_the_app_is_named(tools, monkeypatch):
     pauses = []
 
     with pytest.raises(SystemExit, match="Not published: second"):
-        module().others(sleep=pauses.append)
+        module().publish(sleep=pauses.append)
 
     assert len(pauses) == 4
 
@@ -216,7 +291,7 @@ def test_a_fault_that_does_not_pass_is_not_retried(tools, monkeypatch):
     tools("az", 'echo "Please run az login" >&2; exit 1')
 
     with pytest.raises(SystemExit, match="Not published: second"):
-        module().others(sleep=pytest.fail)
+        module().publish(sleep=pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +329,7 @@ def test_azd_down_is_refused_for_exactly_the_accounts_that_were_there_before(nam
     monkeypatch.delenv("PROBE_MONITORED_ACCOUNT_ID", raising=False)
 
     assert set(module().accounts_of_others()) == theirs
-    assert bool(theirs) == (name in {"existing-account", "fleet"})
+    assert bool(theirs) == (name != "default")
 
 
 THEIRS = "/subscriptions/0/resourceGroups/orders/providers/Microsoft.Storage/storageAccounts/stordersprod"
@@ -272,6 +347,7 @@ def test_azd_down_is_refused_and_says_what_to_delete_instead(monkeypatch, variab
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setenv("AZURE_RESOURCE_GROUP", "rg-probe")
     monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("PATH", "")
 
     with pytest.raises(SystemExit, match=r"stordersprod(?s:.)*az group delete --name rg-probe"):
         module().down()
@@ -283,6 +359,82 @@ def test_azd_down_is_refused_for_an_account_in_the_parameters_file(monkeypatch, 
     publish.PARAMETERS.write_text(json.dumps({"existingAccountId": THEIRS}))
 
     assert publish.accounts_of_others() == [THEIRS]
+
+
+@pytest.mark.parametrize(
+    ("version", "command", "spared"),
+    [
+        pytest.param(
+            "1.24.1", "/usr/local/bin/azd down", True, id="the first that tells its own from others"
+        ),
+        pytest.param("1.28.0", "azd down --purge", True, id="a later one"),
+        pytest.param("1.24.0", "azd down", False, id="the last that deletes every group"),
+        pytest.param("1.9.3", "azd down", False, id="numbers, not texts, are compared"),
+        pytest.param("1.24.1", "azd down --force --purge", False, id="told not to ask"),
+        pytest.param("1.24.1", "azd down --force=true", False, id="told so with a value"),
+        pytest.param("1.24.1", "azd down --force=false", True, id="told to ask"),
+        pytest.param("1.24.1", None, False, id="a command that cannot be seen"),
+        pytest.param("nonsense", "azd down", False, id="a version that cannot be read"),
+    ],
+)
+def test_azd_down_is_let_through_only_where_azd_itself_asks(monkeypatch, tools, version, command, spared):
+    publish = module()
+    monkeypatch.setenv("AZURE_RESOURCE_GROUP", "rg-probe")
+    monkeypatch.setenv("PROBE_MONITORED_ACCOUNT_ID", THEIRS)
+    monkeypatch.setattr(publish, "command_of_azd", lambda: command)
+    tools("azd", f'echo \'{{"azd": {{"version": "{version}", "commit": "0"}}}}\'')
+
+    if spared:
+        publish.down()
+        return
+    with pytest.raises(SystemExit, match="stordersprod"):
+        publish.down()
+
+
+@pytest.mark.parametrize("shell", ["python3 {script} down", "{python} {script} down; exit $?"])
+@pytest.mark.parametrize(("flag", "code"), [("", 0), ("--force", 1)])
+def test_the_guard_sees_how_azd_was_called(tmp_path, tools, shell, flag, code):
+    """A script in azd's place runs the hook as azd does: by sh, from a temporary script of that name."""
+    hook = tmp_path / "azd-predown-1.sh"
+    hook.write_text("#!/bin/sh\n" + shell.format(python=sys.executable, script=PUBLISH))
+    azd = tools("azd", f'[ "$1" = version ] && echo \'{{"azd": {{"version": "1.24.1"}}}}\' || sh {hook}')
+    copied = tmp_path / "bin" / "azd"
+    copied.parent.mkdir()
+    copied.symlink_to(sys.executable)
+    calls = "import subprocess, sys; sys.exit(subprocess.run(['sh', sys.argv[1]]).returncode)"
+    done = subprocess.run(  # noqa: S603 - our own words
+        [str(copied), "-c", calls, str(hook), *flag.split()],
+        env={
+            "PATH": f"{azd.parent}{os.pathsep}{os.environ['PATH']}",
+            "CALLS": str(tmp_path / "calls"),
+            "AZURE_RESOURCE_GROUP": "rg-probe",
+            "PROBE_MONITORED_ACCOUNT_ID": THEIRS,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "is_azd"),
+    [
+        ("azd down --force", True),
+        ("/usr/local/bin/azd-linux-amd64 down", True),
+        ('"C:\\Program Files\\Azure Dev CLI\\azd.exe" down --force', True),
+        ("C:\\azd\\azd.exe down", True),
+        ("/bin/sh /tmp/azd-predown-12.sh", False),
+        ("pwsh C:\\Temp\\azd-predown-12.ps1", False),
+        ("bash -c azd down", False),
+    ],
+)
+def test_only_the_program_is_taken_for_azd(monkeypatch, command, is_azd):
+    publish = module()
+    monkeypatch.setattr(publish, "commands_above", lambda: iter([command]))
+
+    assert (publish.command_of_azd() is not None) == is_azd
 
 
 def test_azd_down_goes_ahead_where_everything_was_made_here(monkeypatch):
@@ -312,6 +464,50 @@ def test_the_workflow_holds_no_secret_and_signs_in_by_oidc():
     assert "id-token" not in jobs["check"].get("permissions", {})
 
 
+def test_the_workflow_signs_in_as_a_subject_that_azd_makes_credentials_for():
+    """Those are pull_request, the branch that was current, and main; an environment is a subject of its own.
+
+    Sources: credentialOptions in azd's github_provider.go; https://github.com/Azure/azure-dev/issues/5473.
+    """
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+
+    assert [name for name, job in workflow["jobs"].items() if "environment" in job] == []
+    # PyYAML takes the key for a truth value.
+    assert workflow[True].keys() == {"workflow_dispatch", "pull_request"}
+
+
+def test_azd_sets_every_variable_and_secret_that_the_workflow_reads():
+    """By itself azd sets the AZURE_ ones: setPipelineVariables in github_provider.go."""
+    text = WORKFLOW.read_text()
+    read = set(re.findall(r"vars\.(\w+)", text)) - {
+        f"AZURE_{each}" for each in ("CLIENT_ID", "TENANT_ID", "SUBSCRIPTION_ID", "ENV_NAME", "LOCATION")
+    }
+
+    assert set(AZURE["pipeline"]["variables"]) == read
+    assert set(AZURE["pipeline"]["secrets"]) == set(re.findall(r"secrets\.(\w+)", text))
+    assert read | set(AZURE["pipeline"]["secrets"]) <= mapped().keys()
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "azure-dev.yml"])
+def test_every_action_is_pinned_to_a_commit_and_says_which_release_it_is(name):
+    """A tag can be moved to other code, which would run with the right to sign in."""
+    used = re.findall(r"uses: (.*)", (WORKFLOWS / name).read_text())
+
+    assert used
+    assert [
+        each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)
+    ] == []
+
+
+def mapped():
+    """Return the parameter that each environment variable of azd's is mapped to."""
+    return {
+        re.match(r"\$\{(\w+)", str(each["value"]))[1]: name
+        for name, each in PARAMETERS.items()
+        if str(each["value"]).startswith("${")
+    }
+
+
 def test_the_workflow_gives_azd_an_environment_before_anything_that_has_hooks():
     """Without one azd runs no hook. Source: https://github.com/Azure/azure-dev/issues/3920."""
     steps = [step.get("run", "") for step in yaml.safe_load(WORKFLOW.read_text())["jobs"]["deploy"]["steps"]]
@@ -323,12 +519,7 @@ def test_the_workflow_gives_azd_an_environment_before_anything_that_has_hooks():
 def test_the_preview_is_told_what_the_deployment_is_told():
     """All but the webhook: what would change must not be that somebody's own account is forgotten."""
     jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
-    mapped = {
-        re.match(r"\$\{(\w+)", str(each["value"]))[1]: name
-        for name, each in PARAMETERS.items()
-        if str(each["value"]).startswith("${")
-    }
-    told = {mapped[name] for name in jobs["deploy"]["env"] if name in mapped} - {"alertWebhookUri"}
+    told = {mapped()[name] for name in jobs["deploy"]["env"] if name in mapped()} - {"alertWebhookUri"}
     (preview,) = [each["run"] for each in jobs["preview"]["steps"] if "what-if" in each.get("run", "")]
 
     assert set(re.findall(r"(\w+)=\"\$", preview)) == told

@@ -1,8 +1,10 @@
 """The template builds and lints without a word, and the committed snapshots are what it would make."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -33,6 +35,25 @@ def test_a_snapshot_is_what_the_template_would_make(name):
 
 # A fault in the template, as (file, what stood there, what stands there now, what must be told).
 FAULTS = {
+    "a name that what-if cannot know beforehand": (
+        "../main",
+        """    workspaceId: resourceId(
+      subscription().subscriptionId,
+      groupName,
+      'Microsoft.OperationalInsights/workspaces',
+      workspaceName
+    )
+    rpoSeconds""",
+        """    workspaceId: monitoring.outputs.workspaceId
+    rpoSeconds""",
+        "what-if-short-circuiting",
+    ),
+    "an id that only a loop's variable names": (
+        "private-endpoints",
+        "privateDnsZoneId: ways[i].zoneId",
+        "privateDnsZoneId: way.zoneId",
+        "use-resource-id-functions",
+    ),
     "a property that does not exist": ("vantage", "httpsOnly: true", "httpOnly: true", "httpOnly"),
     "a value that the type does not list": ("monitored-account", "'TLS1_2'", "'TLS1_9'", "TLS1_9"),
     "a text where a number belongs": ("alerts", "threshold: 99", "threshold: '99'", "threshold"),
@@ -78,7 +99,7 @@ def test_a_fault_in_the_template_is_told(copied, fault):
     module, before, after, told = FAULTS[fault]
     file = copied / "infra" / "modules" / f"{module}.bicep"
     text = file.read_text()
-    assert before in text
+    assert before in text, "the fault has nothing to spoil any more"
 
     file.write_text(text.replace(before, after, 1))
 
@@ -112,6 +133,33 @@ def test_a_site_stands_only_after_what_it_needs(module, after):
     (block,) = re.findall(rf"^module {module} .*?^(?:\]|\}})$", template, re.MULTILINE | re.DOTALL)
 
     assert after in block
+
+
+def test_a_container_that_is_there_is_not_changed():
+    """Snapshots do not show it: on somebody's account the name may be that of a public container."""
+    text = (ROOT / "infra" / "modules" / "canary.bicep").read_text()
+    made = re.findall(r"^(@.*)\nresource \w+ '[^']+/containers@[\d-]+' = ", text, re.MULTILINE)
+
+    assert made == ["@onlyIfNotExists()"]
+
+
+def test_the_gate_runs_these_tests_with_the_stand_in_where_there_is_one(tmp_path):
+    """A gate that forgets to name the command would leave every test above out, and stay green."""
+    project, stand_in = tmp_path / "project", tmp_path / "shared" / "bicep"
+    (project / ".ci").mkdir(parents=True)
+    stand_in.mkdir(parents=True)
+    (stand_in / "__main__.py").touch()
+    shutil.copy(ROOT / ".ci" / "run", project / ".ci" / "run")
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "$* with $BICEP"\n')
+    make.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "BICEP"}
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(  # noqa: S603 - our own words
+        [str(project / ".ci" / "run")], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert f"test with python3 {stand_in}" in done.stdout.splitlines()
 
 
 def test_no_parameters_file_keeps_azd_from_asking():

@@ -25,6 +25,7 @@ JUDGES = {
 }
 PROPERTIES, METRIC = "properties", "Microsoft.Insights/metricAlerts"
 SITE, ACCOUNT = "Microsoft.Web/sites", "Microsoft.Storage/storageAccounts"
+DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
 ASSIGNMENT, RULE = "Microsoft.Authorization/roleAssignments", "Microsoft.Insights/scheduledQueryRules"
 # https://learn.microsoft.com/azure/reliability/regions-paired: where the secondary of each region is.
 PAIRS = {
@@ -72,7 +73,6 @@ def test_the_default_deployment_makes_one_of_each_and_nothing_else():
         "Microsoft.Authorization/roleAssignments": 6,
         "Microsoft.Insights/actionGroups": 1,
         "Microsoft.Insights/components": 1,
-        "Microsoft.Insights/diagnosticSettings": 1,
         "Microsoft.Insights/metricAlerts": 1,
         "Microsoft.Insights/scheduledQueryRules": 13,
         "Microsoft.Insights/workbooks": 1,
@@ -103,6 +103,81 @@ def test_an_existing_account_gets_a_container_and_grants_and_nothing_else():
     ]
 
 
+def on(name, account):
+    """Return what a deployment makes on one account, as (type, role of a grant or None)."""
+    return [
+        (
+            each["type"].rsplit("/", 1)[1],
+            each["properties"].get("roleDefinitionId", "").rsplit("/", 1)[-1] or None,
+        )
+        for each in resources(name)
+        if f"/storageAccounts/{account}/" in each["id"]
+    ]
+
+
+BLOB_READER, READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
+
+def test_an_account_that_is_only_read_gets_readers_grants_and_nothing_is_made_on_it():
+    """The fleet reads a blob of its owner's on one account, from three vantages."""
+    assert sorted(on("fleet", "starchiveprod")) == sorted(
+        3 * [("roleAssignments", BLOB_READER), ("roleAssignments", READER)]
+    )
+
+
+def test_an_account_that_is_only_read_is_told_so_with_the_blob_to_read():
+    for app in judges.of_type(resources("fleet"), SITE):
+        told = {each["name"]: each for each in json.loads(settings(app)["PROBE_TARGETS"])}
+
+        assert told["archive"] == {
+            "name": "archive",
+            "connection": "ProbedStorage_archive",
+            "container": "reports",
+            "blob": "2026/first.pdf",
+            "write": False,
+        }
+        assert "write" not in told["orders"]
+
+
+def test_geo_priority_replication_is_sent_only_where_it_is_asked_for():
+    made = {
+        each["tags"].get("azd-env-name"): each["properties"]
+        for name in ("default", "private-network")
+        for each in judges.of_type(resources(name), ACCOUNT)
+        if "/stprobed" in each["id"]
+    }
+    asked = [
+        each["properties"].get("geoPriorityReplicationStatus")
+        for each in judges.of_type(resources("fleet"), ACCOUNT)
+        if "/stprobed" in each["id"]
+    ]
+
+    assert all("geoPriorityReplicationStatus" not in held for held in made.values())
+    assert asked == [{"isBlobEnabled": True}, None]
+
+
+def test_request_logs_are_sent_only_where_they_are_asked_for_and_metrics_never():
+    """Azure Monitor keeps an account's metrics by itself, at no charge; nothing here reads a copy of them."""
+    sent = {
+        name: [each["properties"] for each in judges.of_type(resources(name), DIAGNOSTICS)] for name in NAMES
+    }
+
+    assert {name: len(held) for name, held in sent.items()} == {
+        "default": 0,
+        "existing-account": 0,
+        "fleet": 2,
+        "private-network": 0,
+    }
+    assert all("metrics" not in each for each in sent["fleet"])
+
+
+def test_the_vantage_follows_the_accounts_own_region_rather_than_the_location():
+    """The existing account is in germanywestcentral, the location is eastus2."""
+    (app,) = judges.of_type(resources("existing-account"), SITE)
+
+    assert app["location"] == default_vantages()["germanywestcentral"] != default_vantages()["eastus2"]
+
+
 def test_nobody_is_granted_anything_unless_asked_for():
     people = [
         each
@@ -115,15 +190,19 @@ def test_nobody_is_granted_anything_unless_asked_for():
 
 def test_the_fleet_has_an_app_and_a_host_account_for_each_vantage_and_a_grant_for_each_pair():
     fleet = resources("fleet")
-    writers = [each for each in judges.of_type(fleet, ASSIGNMENT) if "containers/canaries" in each["id"]]
+    users = [
+        each
+        for each in judges.of_type(fleet, ASSIGNMENT)
+        if re.search("containers/(canaries|reports)", each["id"])
+    ]
 
     assert [each["location"] for each in judges.of_type(fleet, SITE)] == [
         "uksouth",
         "swedencentral",
         "ukwest",
     ]
-    assert len(writers) == 3 * 3
-    assert len({each["id"] for each in writers}) == 9
+    assert len(users) == 3 * 3
+    assert len({each["id"] for each in users}) == 9
 
 
 def test_only_one_app_bears_the_tag_that_azd_looks_for():
@@ -242,9 +321,13 @@ def test_each_heartbeat_that_is_put_out_is_a_route_of_the_app(name):
     assert len(urls) == len(judges.of_type(resources(name), SITE))
 
 
-def test_the_default_vantage_shares_the_fate_of_neither_location():
+def default_vantages():
     text = re.search(r"var defaultVantage = \{(.*?)\n\}", judges.REGIONS, re.DOTALL)[1]
-    vantages = dict(re.findall(r"(\w+): '(\w+)'", text))
+    return dict(re.findall(r"(\w+): '(\w+)'", text))
+
+
+def test_the_default_vantage_shares_the_fate_of_neither_location():
+    vantages = default_vantages()
     gzrs, flex = judges.region_lists()
 
     assert vantages.keys() == gzrs == PAIRS.keys()
@@ -254,11 +337,22 @@ def test_the_default_vantage_shares_the_fate_of_neither_location():
 
 def test_private_endpoints_reach_both_locations_of_each_account_from_each_vantage():
     found = judges.of_type(resources("private-network"), "Microsoft.Network/privateEndpoints")
-    groups = sorted(
-        each["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"][0] for each in found
-    )
+    groups = sorted(wiring.connection(each)["groupIds"][0] for each in found)
 
-    assert groups == sorted(2 * ["blob", "queue", "table", "blob", "blob_secondary"])
+    assert groups == sorted(2 * (["blob", "queue", "table"] + 3 * ["blob", "blob_secondary"]))
+
+
+def test_an_endpoint_waits_for_the_owner_of_somebody_elses_account_alone():
+    """Without the right to approve, any other endpoint fails: https://github.com/MicrosoftDocs/azure-docs/issues/96892."""
+    found = judges.of_type(resources("private-network"), "Microsoft.Network/privateEndpoints")
+    waiting = {
+        wiring.connection(each)["privateLinkServiceId"].rsplit("/", 1)[1]: wiring.connection(each)
+        for each in found
+        if each["properties"]["manualPrivateLinkServiceConnections"]
+    }
+
+    assert waiting.keys() == {"stordersprod"}
+    assert 0 < len(waiting["stordersprod"]["requestMessage"]) <= 140
 
 
 # The newest version of each type in the type data of August 2026; diagnostic settings have no stable one.
@@ -302,6 +396,16 @@ def test_host_json_speaks_opentelemetry_as_the_settings_do():
     assert host["telemetryMode"] == "OpenTelemetry"
     assert held["PYTHON_ENABLE_OPENTELEMETRY"] == "true"
     assert held["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"].endswith("'2024-11-30').clientId)]")
+
+
+def test_host_json_sets_no_level_that_is_never_looked_at():
+    """With OpenTelemetry the host drops both, whatever level they have; Function shows in a local console.
+
+    Source: AddDefaultOpenTelemetryFilters in OpenTelemetryConfigurationExtensions.cs of azure-functions-host.
+    """
+    levels = json.loads((ROOT / "host.json").read_text())["logging"]["logLevel"]
+
+    assert not {"Host.Aggregator", "Host.Results"} & levels.keys()
 
 
 def spoiled(type_, change, name="default", which=0):
@@ -427,6 +531,12 @@ FAULTS = {
     "an account outside the list": ("regions", ACCOUNT, put("location", value="italynorth"), "stprobed"),
     "an app outside the list": ("regions", SITE, put("location", value="mars"), 0),
     "a misspelt setting": ("app_settings", SITE, setting("PROBE_RPOS", "900"), 0),
+    "a time zone, which the plan does not know": (
+        "app_settings",
+        SITE,
+        setting("WEBSITE_TIME_ZONE", "Europe/Paris"),
+        0,
+    ),
     "a value that the probe refuses": ("app_settings", SITE, setting("PROBE_RPO", "soon"), 0),
     "a telemetry switch left out": (
         "app_settings",
@@ -458,12 +568,6 @@ FAULTS = {
         "platform",
         METRIC,
         criterion("dimensions", [{"name": "GeoTypes", "operator": "Include", "values": ["*"]}]),
-        0,
-    ),
-    "a category that does not exist": (
-        "platform",
-        "Microsoft.Insights/diagnosticSettings",
-        put(PROPERTIES, "metrics", 0, "category", value="Transactions"),
         0,
     ),
     "an app as another vantage": (
@@ -509,6 +613,12 @@ ELSEWHERE = {
         "networks",
         "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
         replaced("privateDnsZoneConfigs", "privatelink.blob", "privatelink.queue"),
+    ),
+    "a category that does not exist": (
+        "fleet",
+        "platform",
+        DIAGNOSTICS,
+        put(PROPERTIES, "logs", 0, "categoryGroup", value="everything"),
     ),
     "a lock that stops writes too": (
         "fleet",

@@ -17,8 +17,8 @@ AVAILABILITY = {
     "operator": "LessThan",
     "dimensions": [{"name": "GeoType", "operator": "Include", "values": ["*"]}],
 }
-# https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-storage-storageaccounts-blobservices-metrics
-METRICS, LOGS = {"Transaction", "Capacity"}, {"allLogs", "audit"}
+# https://learn.microsoft.com/azure/azure-monitor/reference/supported-logs/microsoft-storage-storageaccounts-blobservices-logs
+LOGS = {"allLogs", "audit"}
 # https://learn.microsoft.com/azure/azure-functions/flex-consumption-plan
 DELEGATION = "Microsoft.App/environments"
 PLAN = {"name": "FC1", "tier": "FlexConsumption"}
@@ -38,8 +38,7 @@ def platform(resources):
         ]
     for each in of_type(resources, "Microsoft.Insights/diagnosticSettings"):
         held = each["properties"]
-        named = {one["category"] for one in held["metrics"]} - METRICS
-        named |= {one["categoryGroup"] for one in held["logs"]} - LOGS
+        named = {one["categoryGroup"] for one in held["logs"]} - LOGS
         problems += [f"{each['name']}: no category {one}" for one in named]
     for each in of_type(resources, "Microsoft.Authorization/locks"):
         if each["properties"]["level"] != "CanNotDelete":
@@ -60,7 +59,7 @@ def networks(resources):
         if named != {"app": [DELEGATION], "endpoints": []}:
             problems.append(f"{each['name']}: delegations {named}")
     groups = {
-        each["id"]: each["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"][0]
+        each["id"]: connection(each)["groupIds"][0]
         for each in of_type(resources, "Microsoft.Network/privateEndpoints")
     }
     registered = of_type(resources, "Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
@@ -72,6 +71,13 @@ def networks(resources):
     if len(registered) != len(groups):
         problems.append("an endpoint that no name leads to")
     return problems
+
+
+def connection(endpoint):
+    """Return what an endpoint asks for: approved by making it, or by hand, never both."""
+    held = endpoint["properties"]
+    (found,) = [*held["privateLinkServiceConnections"], *held["manualPrivateLinkServiceConnections"]]
+    return found["properties"]
 
 
 def apps(resources):

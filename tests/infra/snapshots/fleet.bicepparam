@@ -10,6 +10,7 @@ param monitoredAccounts = [
   {
     name: 'archive'
     existingAccountId: '/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/archive/providers/Microsoft.Storage/storageAccounts/starchiveprod'
+    readOnly: { container: 'reports', blob: '2026/first.pdf' }
   }
 ]
 param canaryContainer = 'canaries'
