@@ -10,6 +10,7 @@ from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Phases, Purpose, Rea
 from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.replication import Ledger, Replication, SyncStatus
 from probe.core.target import Forced, Location, Policy
+from tests.unit.client_values import Client, at_once
 from tests.unit.core_values import NOON, at, s
 
 ERRORS = (*PATH_ERRORS, *CONTENT_ERRORS, "400", "401", "403", "408", "409", "429", "500", "503", "599")
@@ -160,27 +161,32 @@ def fact(location, outcome, *, purpose=Purpose.READ, now=NOON, epoch=0, forced=F
     )
 
 
+TOOK = {"slow": 3}
+"""Seconds that an attempt takes by its outcome; all others take one. Slow is what takes longer than two."""
+
+
 def client(breaker: Breaker, script, *, policy: Policy, start: float = 0, geo: bool = True):
-    """Play the reads of one client on a breaker: answers its facts, the breaker it came to, and the time."""
-    now, facts = at(start), []
-    for wait, *answers in script:
-        now += s(wait)
-        breaker, _ = breaker.elapse(policy=policy, now=now)
-        route = breaker.route(policy=policy, now=now, geo=geo)
-        for location in (route.first, route.then):
-            if location is None:
-                continue
-            now += s(1)
-            outcome = answers[location is Location.SECONDARY]
-            purpose = route.purpose if location is route.first else Purpose.READ
-            learned = fact(
-                location, outcome, purpose=purpose, now=now, epoch=breaker.epoch, forced=route.forced
-            )
-            facts.append(learned)
-            breaker, _ = breaker.observe(learned, policy=policy)
-            if outcome in ("good", "slow"):
-                break
-    return facts, breaker, now
+    """Let the probe's own reader read by a script; returns its facts, the breaker it left, and the time."""
+    answers: dict[Location, str] = {}
+
+    def meets(location: Location, purpose: Purpose, now):
+        outcome = answers[location]
+        error = {"failed": "503", "neutral": "404"}.get(outcome)
+        return Reading(
+            location=location,
+            purpose=purpose,
+            started_at=now,
+            duration=s(TOOK.get(outcome, 1)),
+            error_type=error,
+        )
+
+    played = Client(meets=meets, now=at(start))
+    reader = played.begin(breaker, policy=policy, geo=geo)
+    for wait, primary, secondary in script:
+        played.now += s(wait)
+        answers |= {Location.PRIMARY: primary, Location.SECONDARY: secondary}
+        at_once(reader.read())
+    return reader.facts, reader.breaker, played.now
 
 
 def without_times(breaker: Breaker) -> Breaker:

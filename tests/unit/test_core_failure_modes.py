@@ -1,7 +1,6 @@
 """The ways in which breakers and probers are known to fail, a test each: the core on long or unlucky tapes.
 
-A tick is played as a client would: five reads, routed by the breaker, each with the answers that the two
-locations give at that minute.
+In a tick the probe's own reader makes five reads, with what the two locations answer in that minute.
 """
 
 from dataclasses import replace
@@ -17,35 +16,29 @@ from probe.core.reading import Purpose
 from probe.core.record import Sighting, TargetRecord, TickFacts
 from probe.core.replication import LEDGER_LIMIT, Ledger, Replication
 from probe.core.target import Location, Policy
+from tests.unit.client_values import Client, at_once
 from tests.unit.core_values import BODY, NOON, PRIMARY, SECONDARY, at, read, reading, stamped
 
 DEFAULT = Policy()
 MINUTE = 60
 
 
-def plan(route, policy):
-    """Return the attempts of a read that nothing serves: location and purpose of each."""
-    return [(route.first, route.purpose)] * route.attempts + [(route.then, Purpose.READ)] * policy.attempts
-
-
 def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **answers):
     """Play a tick, ``fresh`` being what its first attempt at the primary meets; returns record and reads."""
-    breaker, now, facts, reads = record.breaker, minute * MINUTE, [], []
-    for _ in range(policy.reads):
-        breaker, _ = breaker.elapse(policy=policy, now=at(now))
-        route = breaker.route(policy=policy, now=at(now))
-        attempts = []
-        for location, purpose in plan(route, policy):
-            first = location is PRIMARY and all(each.location is SECONDARY for each in facts)
-            down = answers.get(location) == "failed" or (first and fresh == "failed")
-            attempts.append(reading(location, "503" if down else None, purpose=purpose, started=now))
-            facts.append(Fact.of(attempts[-1], policy=policy, epoch=breaker.epoch))
-            breaker, _ = breaker.observe(facts[-1], policy=policy)
-            if not down:
-                break
-        reads.append(read(*attempts))
-    folded = records.fold(record, TickFacts(attempts=facts, finished_at=at(now)), policy=policy, geo=True)
-    assert folded.record.breaker == breaker
+    asked = []
+
+    def meets(location, purpose, now):
+        first = location is PRIMARY and PRIMARY not in asked
+        asked.append(location)
+        down = answers.get(location) == "failed" or (first and fresh == "failed")
+        return replace(reading(location, "503" if down else None, purpose=purpose), started_at=now)
+
+    client = Client(meets=meets, now=at(minute * MINUTE))
+    reader = client.begin(record.breaker, policy=policy)
+    reads = [at_once(reader.read()) for _ in range(policy.reads)]
+    facts = TickFacts(attempts=reader.facts, finished_at=client.now)
+    folded = records.fold(record, facts, policy=policy, geo=True)
+    assert folded.record.breaker == reader.breaker
     return folded.record, reads
 
 
