@@ -3,12 +3,19 @@
 Rules: the worker sees the app settings and a minimal base, nothing of the lab's own environment; it runs in a
 session of its own, so that Ctrl-C reaches only the host; when it ends, every invocation in it has failed;
 `stop` is bounded and leaves no process behind. The protocol is told in `probe.lab.functions.worker`.
+
+What the app prints is logged by Azure's host as `Host.Function.Console`, line by line: standard output at
+Information, standard error at the level that its words speak of.
+Source: azure-functions-host, src/WebJobs.Script/Workers/ProcessManagement/WorkerProcess.cs
+(ParseErrorMessageAndLog), src/WebJobs.Script/Workers/WorkerConstants.cs.
 """
 
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import json
+import logging
 import os
 import signal
 import socket
@@ -31,6 +38,8 @@ DRAIN_BOUND: Final = 0.2
 RESTART_PAUSE: Final = 1.0
 KEPT_OUTPUT: Final = 50
 KEPT_LOGS: Final = 1000
+CONSOLE: Final = "Host.Function.Console"
+ERROR_WORDS: Final = ("error", "fail", "severe")
 
 type Data = Mapping[str, Any]
 """`{kind: value}`, as the protocol writes values."""
@@ -105,36 +114,89 @@ type Tell = Callable[[str], None]
 """Takes a line for the terminal."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What Azure's platform decides for an app: the worker runtime, and the event loop that it runs on.
+
+    `runtime` is the folder that holds the runtime's package (empty: the installed one). Azure's worker takes
+    uvloop where it can be imported, so that is what the lab does unless told otherwise.
+    Source: azure-functions-python-worker, workers/proxy_worker/start_worker.py.
+    """
+
+    runtime: str = ""
+    loop: str = "uvloop"
+
+    @classmethod
+    def told(cls) -> Self:
+        """Return what `LAB_RUNTIME` (a folder) and `LAB_LOOP` (asyncio, uvloop) say. Raises: HostError."""
+        usual = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+        loop = os.environ.get("LAB_LOOP") or usual
+        runtime = os.environ.get("LAB_RUNTIME", "")
+        if loop not in {"asyncio", "uvloop"}:
+            raise HostError(f"LAB_LOOP={loop!r} is not an event loop: it is asyncio or uvloop")
+        if runtime and not (Path(runtime) / "azure_functions_runtime").is_dir():
+            raise HostError(f"LAB_RUNTIME={runtime!r} holds no runtime: `make test-runtimes` installs them")
+        return cls(runtime=str(Path(runtime).resolve()) if runtime else "", loop=loop)
+
+
+def console_level(line: str, *, error: bool) -> int:
+    """Return the level at which Azure's host logs a line that the worker printed."""
+    words = line.lower()
+    if not error:
+        return logging.INFO
+    if "warn" in words:
+        return logging.WARNING
+    return logging.ERROR if any(word in words for word in ERROR_WORDS) else logging.INFO
+
+
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Give the app's whole environment: a minimal base, then the app settings, which win."""
     base = {name: os.environ[name] for name in BASE_VARIABLES if name in os.environ}
     return {**base, "FUNCTIONS_WORKER_RUNTIME": "python", **settings}
 
 
+class Printed:
+    """The host's end of one of a worker's standard streams.
+
+    The pipe is our own: asyncio's `wait` for a process also waits for the end of the pipes that asyncio made,
+    which what the app started can hold open.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
+        self.reader = reader
+        self.close = transport.close
+
+    @classmethod
+    async def open(cls, pipe: int) -> Self:
+        reader = asyncio.StreamReader(limit=LONGEST_LINE)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
+        )
+        return cls(reader, transport)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """The host's ends of a worker's socket and of its standard output.
-
-    The output is a pipe of our own: asyncio's `wait` for a process also waits for the end of the pipes that
-    asyncio made, which what the app started can hold open.
-    """
+    """The host's ends of a worker's socket, standard output and standard error."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    output: asyncio.StreamReader
-    output_transport: asyncio.ReadTransport
+    output: Printed
+    error: Printed
 
     @classmethod
-    async def open(cls, connection: socket.socket, pipe: int) -> Self:
+    async def open(cls, connection: socket.socket, output: int, error: int) -> Self:
         reader, writer = await asyncio.open_connection(sock=connection, limit=LONGEST_LINE)
-        output = asyncio.StreamReader(limit=LONGEST_LINE)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(pipe, "rb", buffering=0)
+        return cls(
+            reader=reader,
+            writer=writer,
+            output=await Printed.open(output),
+            error=await Printed.open(error),
         )
-        return cls(reader=reader, writer=writer, output=output, output_transport=transport)
 
     async def close(self) -> None:
-        self.output_transport.close()
+        self.output.close()
+        self.error.close()
         self.writer.close()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
@@ -150,7 +212,11 @@ class WorkerProcess:
         self._streams = streams
         self._app = app
         self._listener = listener
-        self._reading = [asyncio.create_task(self._read()), asyncio.create_task(self._read_output())]
+        self._reading = [
+            asyncio.create_task(self._read()),
+            asyncio.create_task(self._read_printed(streams.output, error=False)),
+            asyncio.create_task(self._read_printed(streams.error, error=True)),
+        ]
         self._waiting = asyncio.create_task(self._wait())
         self._calls: dict[str, asyncio.Future[Outcome]] = {}
         self._indexed: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -158,19 +224,23 @@ class WorkerProcess:
         self.ended = asyncio.Event()
         self.functions: list[dict[str, Any]] = []
         self.version = ""
+        self.capabilities: Mapping[str, str] = {}
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     @classmethod
-    async def start(cls, app: Path, settings: Mapping[str, str], listener: Listener) -> Self:
+    async def start(
+        cls, app: Path, settings: Mapping[str, str], listener: Listener, platform: Platform
+    ) -> Self:
         """Start a worker and have it index `app`, an absolute path. Raises: HostError, with its own words."""
         ours, theirs = socket.socketpair()
         output, printed = os.pipe()
-        with theirs, os.fdopen(printed, "wb") as pipe:
-            streams = await Streams.open(ours, output)
-            process = await _spawn(theirs, pipe, app, settings)
+        error, complained = os.pipe()
+        with theirs, os.fdopen(printed, "wb") as out, os.fdopen(complained, "wb") as err:
+            streams = await Streams.open(ours, output, error)
+            process = await _spawn(theirs, (out, err), (app, platform), settings)
         worker = cls(process, streams, app, listener)
         try:
             await worker._index()
@@ -190,6 +260,7 @@ class WorkerProcess:
                 f"{self._app} could not be indexed: {error['message']}\n{error['stack_trace']}".rstrip()
             )
         self.functions, self.version = answer["functions"], answer["runtime"]
+        self.capabilities = answer["capabilities"]
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._streams.writer.write(json.dumps(message).encode() + b"\n")
@@ -248,13 +319,14 @@ class WorkerProcess:
             if answer is not None and not answer.done():
                 answer.set_result(_outcome(message))
 
-    async def _read_output(self) -> None:
+    async def _read_printed(self, printed: Printed, *, error: bool) -> None:
         """Pass on what the app prints, outside of any invocation, as Azure's host does."""
-        async for line in self._streams.output:
+        async for line in printed.reader:
             text = line.decode(errors="replace").rstrip()
             self._output.append(text)
+            level = console_level(text, error=error)
             self._listener(
-                LogLine(level=20, category="console", system=False, message=text, invocation_id=None)
+                LogLine(level=level, category=CONSOLE, system=False, message=text, invocation_id=None)
             )
 
     def epitaph(self) -> str:
@@ -296,14 +368,18 @@ class WorkerProcess:
 
 
 async def _spawn(
-    connection: socket.socket, output: IO[bytes], app: Path, settings: Mapping[str, str]
+    connection: socket.socket,
+    printed: tuple[IO[bytes], IO[bytes]],
+    hosted: tuple[Path, Platform],
+    settings: Mapping[str, str],
 ) -> asyncio.subprocess.Process:
-    arguments = (str(connection.fileno()), str(os.getpid()), str(app))
+    app, platform = hosted
+    arguments = (str(connection.fileno()), str(os.getpid()), str(app), platform.loop, platform.runtime)
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "probe.lab.functions.worker", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=output,
-        stderr=asyncio.subprocess.STDOUT,
+        stdout=printed[0],
+        stderr=printed[1],
         pass_fds=[connection.fileno()],
         cwd=PACKAGE_ROOT,
         env=environment(settings),
@@ -322,6 +398,7 @@ class Supervisor:
 
     def __init__(self, app: Path, settings: Mapping[str, str], listener: Listener, tell: Tell) -> None:
         self._app = app
+        self._platform = Platform.told()
         self._settings = settings
         self._listener = listener
         self._tell = tell
@@ -336,7 +413,9 @@ class Supervisor:
                 await self._worker.kill()
                 self._worker = None
             if self._worker is None:
-                self._worker = await WorkerProcess.start(self._app, self._settings, self._listener)
+                self._worker = await WorkerProcess.start(
+                    self._app, self._settings, self._listener, self._platform
+                )
                 self.starts += 1
             return self._worker
 

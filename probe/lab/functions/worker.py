@@ -7,9 +7,14 @@ the file system, and its end of file says that the parent is gone; the worker th
 the app does not let it.
 
 From the parent: `init {directory}`, `invoke {id, function_id, inputs, trigger_metadata, trace_context}`.
-To the parent: `init {functions, runtime | error}`, `result {id, error, return_value, outputs}`,
+To the parent: `init {functions, runtime, capabilities | error}`, `result {id, error, return_value, outputs}`,
 `log {level, category, system, message, invocation_id}`.
 Data is `{kind: value}` with the kinds of the host's TypedData: string, json, bytes (as base64), http.
+
+The runtime is the one in a folder that the parent names, else the one that is installed; the event loop is
+uvloop where the parent says so. Both are as in Azure, where the platform brings a runtime and uvloop of its
+own along, whatever the app's requirements say.
+Source: azure-functions-python-worker, workers/proxy_worker/start_worker.py and workers/pyproject.toml.
 
 Source: azure-functions-runtime 1.3.0 (handle_event, loader, functions, bindings.datumdef, bindings.meta)
 and azure-functions 2.3.0 (timer, queue, http, meta). What was read there: a request is
@@ -24,6 +29,7 @@ import asyncio
 import base64
 import contextlib
 import ctypes
+import importlib
 import json
 import logging
 import os
@@ -31,11 +37,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final
-
-import azure_functions_runtime as runtime
 
 EXIT_BOUND: Final = 0.6
 """Seconds that the app has to leave once its parent has gone; then the process ends, whatever it is doing."""
@@ -178,12 +182,13 @@ class LogForwarder(logging.Handler):
             category=record.name,
             system=record.name.startswith(SYSTEM_CATEGORY),
             message=self.format(record),
-            invocation_id=runtime.invocation_id_cv.get(),
+            invocation_id=self._worker.runtime.invocation_id_cv.get(),
         )
 
 
 class Worker:
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, runtime: ModuleType) -> None:
+        self.runtime = runtime
         self._connection = connection
         self._sending = threading.Lock()
         self._leaving = asyncio.Event()
@@ -197,7 +202,7 @@ class Worker:
             self._connection.sendall(line)
 
     async def serve(self) -> None:
-        runtime.start_threadpool_executor()
+        self.runtime.start_threadpool_executor()
         threading.Thread(target=self._listen, name="host", daemon=True).start()
         await self._leaving.wait()
 
@@ -224,24 +229,29 @@ class Worker:
             request=Message(worker_init_request=init),
             properties={"protos": PROTOS, "host": "127.0.0.1"},
         )
-        response = await runtime.worker_init_request(request)
+        response = await self.runtime.worker_init_request(request)
         if response.result.status != StatusResult.Success:
             self.send(type="init", error=described(response.result.exception))
             return
         request = Message(name="WorkerMetadataRequest", request=Message(), properties={})
-        metadata = await runtime.functions_metadata_request(request)
+        metadata = await self.runtime.functions_metadata_request(request)
         functions = [described_function(entry) for entry in metadata.function_metadata_results or ()]
-        self.send(type="init", functions=functions, runtime=response.worker_metadata.worker_version)
+        self.send(
+            type="init",
+            functions=functions,
+            runtime=response.worker_metadata.worker_version,
+            capabilities=response.capabilities,
+        )
 
     async def _invoke(self, message: dict[str, Any]) -> None:
-        runtime.invocation_id_cv.set(message["id"])
+        self.runtime.invocation_id_cv.set(message["id"])
         request = Message(
             name="FunctionInvocationRequest",
             request=Message(invocation_request=invocation(message)),
             properties={},
         )
         try:
-            response = await runtime.invocation_request(request)
+            response = await self.runtime.invocation_request(request)
         except asyncio.CancelledError:
             # The runtime answers nothing here, and Azure's host would wait for the timeout: tell it instead.
             error = {"message": "CancelledError: the function's task was cancelled", "stack_trace": ""}
@@ -297,19 +307,30 @@ def enable_logging(worker: Worker) -> None:
     root.addHandler(LogForwarder(worker))
 
 
-async def serve(descriptor: int) -> None:
+async def serve(descriptor: int, runtime: ModuleType) -> None:
     os.set_inheritable(descriptor, False)  # noqa: FBT003  # the only way to say it
-    worker = Worker(socket.socket(fileno=descriptor))
+    worker = Worker(socket.socket(fileno=descriptor), runtime)
     enable_logging(worker)
     await worker.serve()
 
 
-def main(descriptor: str, parent: str, directory: str) -> None:
+def main(descriptor: str, parent: str, directory: str, loop: str, runtime_folder: str) -> None:
     die_with_parent(int(parent))
     # The interpreter put this package's folder first; the app's own takes its place, as in Azure.
     sys.path[0] = directory
+    if runtime_folder:
+        sys.path.insert(0, runtime_folder)
     os.chdir(directory)
-    asyncio.run(serve(int(descriptor)))
+    runtime = importlib.import_module("azure_functions_runtime")
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(serve(int(descriptor), runtime))
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "uvloop":
+        found: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+        return found
+    return asyncio.new_event_loop
 
 
 if __name__ == "__main__":
