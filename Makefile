@@ -1,11 +1,12 @@
 # Every target does its own set-up, and is quick when that is done already.
-# FOR=30 ends `make run` after 30 s.
+# FOR=30 ends `make run` after 30 s; CHURN=1 has it run each tick in a new process.
 
 VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.13 || command -v python3)
 BIN     := $(VENV)/bin
 AZURITE := probe/lab/account/azurite
 FOR     ?=
+CHURN   ?=
 # Most tests wait for something most of the time: three processes keep two cores busy.
 PROCESSES ?= 3
 
@@ -16,7 +17,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ready ## The lab and the whole function app on it, until Ctrl-C (FOR=30: for 30 s)
-	@exec $(BIN)/python -m probe.lab run $(if $(FOR),--for $(FOR))
+	@exec $(BIN)/python -m probe.lab run $(if $(FOR),--for $(FOR)) $(if $(CHURN),--churn)
 
 demo: ready ## A scripted outage, live on the terminal, then a computed summary
 	@exec $(BIN)/python -m probe.lab demo

@@ -1,14 +1,12 @@
 """The Function App: triggers, wired to ``probe.compose``; no logic."""
 
-import logging
 import typing
 
 import azure.functions as func
 
-from probe import compose
+from probe import compose, hosted, responses
 
-logging.getLogger("probe").setLevel(logging.INFO)
-logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request, which would be paid for
+hosted.prepare()
 app = func.FunctionApp()
 
 
@@ -28,7 +26,8 @@ async def probe_tick(
     context: func.Context,
 ) -> None:
     """Run the only shard, or send one message for each."""
-    messages = await compose.app().timer(past_due=timer.past_due, parent=compose.parent(context))
+    with hosted.telling():
+        messages = await compose.app().timer(past_due=timer.past_due, parent=compose.parent(context))
     if messages:
         shards.set(messages)
 
@@ -39,18 +38,19 @@ async def probe_tick(
 )
 async def probe_shard(message: func.QueueMessage, context: func.Context) -> None:
     """Run the shard that a message names."""
-    await compose.app().shard(message.get_body().decode(), parent=compose.parent(context))
+    with hosted.telling():
+        await compose.app().shard(message.get_body().decode(), parent=compose.parent(context))
 
 
 @app.function_name("status")
 @app.route("status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 async def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the binding wants it
     """Return the status of every target as JSON."""
-    return func.HttpResponse(**await compose.status_response())
+    return func.HttpResponse(**await responses.status())
 
 
 @app.function_name("health")
 @app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the binding wants it
     """Answer 200 while ticks are fresh, else 503; no details, since anybody may ask."""
-    return func.HttpResponse(**await compose.health_response())
+    return func.HttpResponse(**await responses.health())

@@ -5,7 +5,6 @@ records) lives in the ``App``, what belongs to one tick does not outlive it. Hea
 """
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -189,7 +188,6 @@ def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:
 
 
 def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) -> TelemetrySettings:
-    instance = environment.get("WEBSITE_INSTANCE_ID") or environment.get("HOSTNAME") or socket.gethostname()
     return TelemetrySettings(
         connection_string=found.connection_string,
         authentication_string=found.authentication_string,
@@ -201,9 +199,18 @@ def _telemetry(found: Settings, environment: Mapping[str, str], *, debug: bool) 
         service_name=environment.get("WEBSITE_SITE_NAME") or "probe",
         service_version=__version__,
         faas_name=environment.get("WEBSITE_SITE_NAME"),
-        faas_instance=instance,
+        faas_instance=instance(environment),
         debug=debug,
     )
+
+
+def instance(environment: Mapping[str, str]) -> str:
+    """Return the name of the instance that this process runs on; on Flex Consumption it is the pod's.
+
+    Source: opentelemetry-dotnet-contrib, OpenTelemetry.Resources.Azure: `faas.instance`, in this order.
+    """
+    names = ("WEBSITE_INSTANCE_ID", "WEBSITE_POD_NAME", "CONTAINER_NAME", "HOSTNAME")
+    return next(filter(None, map(environment.get, names)), socket.gethostname())
 
 
 @cache
@@ -240,22 +247,3 @@ def parent(context: Any) -> TraceParent | None:  # noqa: ANN401 - azure.function
     if not found or not found.trace_parent:
         return None
     return TraceParent(traceparent=found.trace_parent, tracestate=found.trace_state or "")
-
-
-async def status_response() -> dict[str, Any]:
-    """Return the status function's response: body, status code and type."""
-    body = await app().status()
-    return {"body": json.dumps(body, indent=1), "status_code": 200, "mimetype": "application/json"}
-
-
-async def health_response() -> dict[str, Any]:
-    """Return the health function's response; whatever is wrong, it is 503 and says no more."""
-    try:
-        healthy = await app().fresh()
-    except ConfigurationError as error:
-        log.error("the settings cannot be used:\n%s", error)  # noqa: TRY400 - its text is the message
-        healthy = False
-    except Exception:
-        log.exception("whether ticks are fresh cannot be told")
-        healthy = False
-    return {"body": "fresh" if healthy else "stale", "status_code": 200 if healthy else 503}

@@ -5,6 +5,7 @@ document cannot be read is told, and does not hide the others.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from probe.core.report import (
 )
 from probe.core.target import Target
 from probe.ports import StateStore
+
+log = logging.getLogger("probe")
 
 SCHEMA = 1
 LETTERS = {"primary": "P", "secondary": "S", None: "-"}
@@ -70,6 +73,8 @@ async def _load(store: StateStore, shard: int) -> tuple[ShardRecord | None, str 
     try:
         return (await store.load(shard)).record, None
     except StateError as error:
+        # The health says no more than "stale", and may be all that runs on this instance.
+        log.error("the state of shard %d cannot be read: %s", shard, error)  # noqa: TRY400 - no bug of ours
         return None, str(error)
 
 

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     run.add_argument("--admin-port", type=int, default=7072, help="the lab's port (default %(default)s)")
     run.add_argument("--lag", type=float, default=2.0, metavar="S", help="replication lag (default 2 s)")
+    run.add_argument("--churn", action="store_true", help="three instances, and a new worker for each tick")
     commands.add_parser("demo", help="a scripted outage of about a minute, then a summary")
     told = parser.parse_args(arguments)
     try:
@@ -34,7 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(told: argparse.Namespace) -> int:
     from probe.lab.run import run  # noqa: PLC0415 - the help text needs none of it
 
-    return interruptible(run(port=told.port, admin_port=told.admin_port, lag=told.lag, seconds=told.seconds))
+    return interruptible(
+        run(
+            port=told.port,
+            admin_port=told.admin_port,
+            lag=told.lag,
+            churn=told.churn,
+            seconds=told.seconds,
+        )
+    )
 
 
 def _demo() -> int:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import azure.functions as func
 import pytest
 
-from probe import compose
+from probe import compose, hosted
 from probe.core.errors import ConfigurationError
 from probe.ports import TraceParent
 
@@ -30,7 +30,9 @@ def indexed(monkeypatch):
         monkeypatch.delitem(sys.modules, "function_app")
         return module
 
-    return index
+    handlers = list(hosted.log.handlers)
+    yield index
+    hosted.log.handlers = handlers
 
 
 def bindings(module) -> dict[str, dict[str, dict[str, object]]]:
@@ -114,6 +116,8 @@ class App:
         self.asked.append(("shard", text, parent))
 
     async def status(self):
+        if self.error:
+            raise self.error
         return {"schema": 1}
 
     async def fresh(self):
@@ -171,6 +175,24 @@ async def test_the_status_is_answered_as_json(serve):
 
 
 @pytest.mark.parametrize(
+    ("error", "problems"),
+    [
+        (ConfigurationError(("PROBE_READS: wrong", "PROBE_RPO: wrong")), 2),
+        (RuntimeError("secret"), 1),
+    ],
+    ids=["settings", "bug"],
+)
+async def test_a_status_that_cannot_be_told_says_why(serve, error, problems):
+    response = await serve(App(error=error))["status"](None)
+
+    body = json.loads(response.get_body())
+    assert (response.status_code, response.mimetype) == (500, "application/json")
+    assert len(body["problems"]) == problems
+    assert (body["fresh"], body["shards"], body["targets"]) == (False, [], [])
+    assert "secret" not in response.get_body().decode()
+
+
+@pytest.mark.parametrize(
     ("app", "code", "body"),
     [
         (App(), 200, b"fresh"),
@@ -195,6 +217,12 @@ def test_importing_the_app_builds_nothing(indexed, monkeypatch):
     indexed()
 
 
-def test_settings_that_cannot_be_used_do_not_keep_the_app_from_being_indexed(indexed):
-    """Else the host would show no function and no reason; the first tick tells the reason."""
+def test_settings_that_cannot_be_used_are_told_at_once_and_the_app_is_indexed(indexed, capsys, monkeypatch):
+    """Else the host would show no function; and a timer with a bad schedule never fires to tell it."""
+    monkeypatch.setattr(hosted, "_STREAM", hosted.ErrorStream())
+
     assert bindings(indexed(PROBE_READS="x", PROBE_SCHEDULE="x"))
+
+    told = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("probe error: PROBE_READS") for line in told)
+    assert any(line.startswith("probe error: PROBE_SCHEDULE") for line in told)

@@ -168,9 +168,10 @@ class Listener:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close with RST instead of FIN."""
+    raw = writer.get_extra_info("socket")  # uvloop has none for a connection that is closed already
     with contextlib.suppress(OSError):
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 

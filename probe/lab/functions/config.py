@@ -9,9 +9,10 @@ prefix of connections as the Functions host resolves them.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,15 @@ from probe.lab.errors import LabError
 
 FLEX_FUNCTION_TIMEOUT: Final = timedelta(minutes=30)
 UNBOUNDED: Final = "-1"
+LOG_LEVELS: Final = {
+    "Trace": logging.DEBUG,
+    "Debug": logging.DEBUG,
+    "Information": logging.INFO,
+    "Warning": logging.WARNING,
+    "Error": logging.ERROR,
+    "Critical": logging.CRITICAL,
+    "None": logging.CRITICAL + 1,
+}
 _SPAN: Final = re.compile(r"(?:(?P<days>\d+)\.)?(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)")
 _SETTING: Final = re.compile(r"%([^%]+)%")
 
@@ -102,6 +112,7 @@ class HostOptions:
     function_timeout: timedelta | None = FLEX_FUNCTION_TIMEOUT
     route_prefix: str = "api"
     queues: QueueOptions = QueueOptions()
+    log_levels: Mapping[str, int] = field(default_factory=lambda: {"default": logging.INFO})
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -126,9 +137,23 @@ class HostOptions:
                 function_timeout=FLEX_FUNCTION_TIMEOUT if timeout is None else _timeout(timeout),
                 route_prefix=extensions.get("http", {}).get("routePrefix", "api").strip("/"),
                 queues=_queue_options(extensions.get("queues", {})),
+                log_levels={"default": logging.INFO, **_log_levels(told)},
             )
         except ValueError as error:
             raise HostError(f"{path}: {error}") from None
+
+    def log_level(self, category: str) -> int:
+        """Return the least level of a category that is logged: the one set for its longest prefix."""
+        prefixes = [prefix for prefix in self.log_levels if f"{category}.".startswith(f"{prefix}.")]
+        return self.log_levels[max(prefixes, key=len, default="default")]
+
+
+def _log_levels(told: Mapping[str, Any]) -> dict[str, int]:
+    levels = told.get("logging", {}).get("logLevel", {})
+    unknown = [level for level in levels.values() if level not in LOG_LEVELS]
+    if unknown:
+        raise ValueError(f"logLevel {unknown[0]!r} is not one of {', '.join(LOG_LEVELS)}")
+    return {category: LOG_LEVELS[level] for category, level in levels.items()}
 
 
 def _timeout(told: str) -> timedelta | None:

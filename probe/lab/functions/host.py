@@ -3,8 +3,12 @@
 Rules: one worker process for each host, replaced when it ends or a function outlives its timeout; timers,
 queues and HTTP are served as `timer`, `queue` and `http` say, for all functions or only
 those named, so that several hosts over one storage stand for the instances of a plan; an invocation that
-fails is told with its exception and ends nothing else; leaving takes three seconds at most and leaves no
-process behind.
+fails is told with its exception and ends nothing else; so is a function that cannot be served, as a timer
+with a bad schedule; leaving takes three seconds at most and leaves no process behind.
+
+With `churn` a worker lives for one tick, as an instance on Flex Consumption may: when the last invocation of
+a timer or a queue message has ended, the worker is ended, by SIGTERM with a grace or by SIGKILL in turn.
+Source: https://github.com/Azure/azure-functions-host/issues/12007 and 11943.
 
 `python -m probe.lab.functions.host --app FOLDER` serves an app until Ctrl-C, much as `func start` does.
 """
@@ -44,6 +48,7 @@ from probe.lab.functions.config import (
 )
 from probe.lab.functions.http import SHUTDOWN_TIMEOUT, application, methods, route
 from probe.lab.functions.process import (
+    CONSOLE,
     KEPT_LOGS,
     Call,
     Data,
@@ -58,13 +63,17 @@ from probe.lab.functions.process import (
     string,
 )
 from probe.lab.functions.queue import LEASE, QueueDelivery, QueueListener, QueueService
-from probe.lab.functions.timer import StatusStore, Timer, utc_now
+from probe.lab.functions.timer import Schedule, StatusStore, Timer, utc_now
 
 ADDRESS: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 7071
 GRACE: Final = 0.5
 """Seconds that running invocations have to end when the host leaves."""
 KEPT_INVOCATIONS: Final = 1000
+KEPT_LINES: Final = 1000
+CHURN_GRACE: Final = 5.0
+"""Seconds that a worker has to leave after a SIGTERM, before it is killed; the probe's flush takes less."""
+CHURN_SIGNALS: Final = (signal.SIGTERM, signal.SIGKILL)
 RUNTIME_FRAME: Final = "/azure_functions_runtime/"
 _TRACE_PARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 
@@ -96,7 +105,8 @@ class Host:
     `settings` are the app settings: the app's whole environment but for a minimal base. `functions` names
     those to serve, else all. `port` is the HTTP port (0: the system chooses; None: no HTTP). Without
     `schedules`, timers fire only by `fire`. `schedule_folder` keeps the timers' statuses, by which a
-    later host knows what is past due. `tell` is given each line for the terminal.
+    later host knows what is past due. With `churn` a worker lives for one tick. `tell` is given each line for
+    the terminal.
     """
 
     def __init__(  # noqa: PLR0913  # each is a choice that a test or the lab makes
@@ -109,6 +119,7 @@ class Host:
         schedules: bool = True,
         schedule_folder: Path | None = None,
         queue_lease: timedelta = LEASE,
+        churn: bool = False,
         tell: Tell | None = None,
     ) -> None:
         self._app = app.resolve()
@@ -118,6 +129,7 @@ class Host:
         self._schedules = schedules
         self._status_store = StatusStore(schedule_folder)
         self._lease = queue_lease
+        self._churn = churn
         self._tell = tell or tell_terminal
         self._id = str(uuid.uuid4())
         self._cleanup = contextlib.AsyncExitStack()
@@ -126,9 +138,13 @@ class Host:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._leaving = False
+        self._worker_exports = False
         self.functions: tuple[Function, ...] = ()
         self.served: tuple[Function, ...] = ()
         self.invocations: deque[Invocation] = deque(maxlen=KEPT_INVOCATIONS)
+        self.churned: list[signal.Signals] = []
+        self.exported: deque[LogLine] = deque(maxlen=KEPT_LINES)
+        """The log lines that Azure's host would export to Application Insights."""
 
     async def __aenter__(self) -> Self:
         """Start the worker, index the app and serve it. Raises: HostError."""
@@ -150,9 +166,12 @@ class Host:
         self._supervisor = Supervisor(self._app, self._settings, self._log, self._tell)
         self._cleanup.push_async_callback(self._supervisor.stop)
         worker = await self._supervisor.ready()
-        self._tell(f"Worker process {worker.pid} started (azure-functions-runtime {worker.version})")
+        runtime = f"azure-functions-runtime {worker.version}, {self._supervisor.platform.loop}"
+        self._tell(f"Worker process {worker.pid} started ({runtime})")
+        self._worker_exports = worker.capabilities.get("WorkerOpenTelemetryEnabled") == "true"
         self.functions = tuple(function(told, self._settings) for told in worker.functions)
         self.served = selected(self.functions, self._wanted)
+        self.served = tuple(function for function in self.served if self._is_sound(function))
         listeners = [*self._timer_listeners(), *self._queue_listeners()]
         await self._serve_http()
         for line in listing(self.served, self._url_root, self._options.route_prefix):
@@ -160,6 +179,16 @@ class Host:
         self._cleanup.push_async_callback(self._cancel_tasks)
         for listen in (self._supervisor.watch, *listeners):
             self._spawn(listen())
+
+    def _is_sound(self, checked: Function) -> bool:
+        """Tell of a function that cannot be served, and go on with the others, as Azure's host does."""
+        try:
+            if checked.kind is Trigger.TIMER:
+                Schedule.parse(checked.trigger.details["schedule"])
+        except HostError as error:
+            self._tell(f"The '{checked.name}' function is in error: {error}")
+            return False
+        return True
 
     def _of(self, kind: Trigger) -> tuple[Function, ...]:
         return tuple(function for function in self.served if function.kind is kind)
@@ -281,7 +310,17 @@ class Host:
                 logs=tuple(logs),
             )
         self._note(finished)
+        if self._churn and invoked.kind is not Trigger.HTTP:
+            await self._end_worker()
         return finished
+
+    async def _end_worker(self) -> None:
+        """End the worker as the platform does with an instance that has nothing to do."""
+        if self._logs or self._leaving:
+            return
+        number = CHURN_SIGNALS[len(self.churned) % len(CHURN_SIGNALS)]
+        self.churned.append(number)
+        await self._supervisor.end(number, CHURN_GRACE)
 
     def _call(
         self, invoked: Function, data: Data, metadata: Mapping[str, Data], trace_parent: str | None
@@ -344,9 +383,25 @@ class Host:
     def _log(self, line: LogLine) -> None:
         if line.invocation_id in self._logs:
             self._logs[line.invocation_id].append(line)
+        if self._is_exported(line):
+            self.exported.append(line)
         if line.level >= (logging.WARNING if line.system else logging.INFO):
             level = "" if line.level < logging.WARNING else f"{logging.getLevelName(line.level)} "
             self._tell(level + line.message)
+
+    def _is_exported(self, line: LogLine) -> bool:
+        """Return whether Azure's host would export a line to Application Insights, in OpenTelemetry mode.
+
+        What is logged outside of an invocation belongs to no function, and what a function logs is left to
+        the worker where that has said that it exports telemetry itself.
+        Source: azure-functions-host, OpenTelemetryConfigurationExtensions.cs
+        (AddDefaultOpenTelemetryFilters).
+        """
+        if line.category == CONSOLE:
+            return line.level >= self._options.log_level(CONSOLE)
+        if line.system or line.invocation_id is None or self._worker_exports:
+            return False
+        return line.level >= self._options.log_level("Function")
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

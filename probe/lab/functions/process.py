@@ -342,6 +342,13 @@ class WorkerProcess:
         self._signal(signal.SIGKILL)
         await self._finish()
 
+    async def end(self, number: signal.Signals, grace: float) -> None:
+        """Signal the worker's own process, and kill it where it has not left within so many seconds."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+        await self._left_within(grace)
+        await self.kill()
+
     async def stop(self) -> None:
         """Tell the worker to leave, and end it where it does not."""
         self._streams.writer.close()
@@ -398,7 +405,7 @@ class Supervisor:
 
     def __init__(self, app: Path, settings: Mapping[str, str], listener: Listener, tell: Tell) -> None:
         self._app = app
-        self._platform = Platform.told()
+        self.platform = Platform.told()
         self._settings = settings
         self._listener = listener
         self._tell = tell
@@ -414,10 +421,15 @@ class Supervisor:
                 self._worker = None
             if self._worker is None:
                 self._worker = await WorkerProcess.start(
-                    self._app, self._settings, self._listener, self._platform
+                    self._app, self._settings, self._listener, self.platform
                 )
                 self.starts += 1
             return self._worker
+
+    async def end(self, number: signal.Signals, grace: float) -> None:
+        """End the living worker, if there is one, as the platform ends an instance's."""
+        if self._worker is not None and not self._worker.ended.is_set():
+            await self._worker.end(number, grace)
 
     async def watch(self) -> None:
         """Replace the worker whenever it ends, until cancelled."""
