@@ -87,6 +87,11 @@ async def until(holds: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.fixture(name="until")
+def fixture_until() -> Callable[..., Any]:
+    return until
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def storage() -> AsyncIterator[str]:
     async with Azurite(services=("queue",)) as azurite:
