@@ -195,7 +195,7 @@ class Answer:
         if self.status is not None or self._parser is None:
             return
         status, version = self._parser.get_status_code(), self._parser.get_http_version()
-        if version not in _VERSIONS:
+        if version not in _VERSIONS or status < _INTERIM.start:
             raise NotHttp
         if status in _INTERIM and status != _SWITCHING:
             self._take_interim()

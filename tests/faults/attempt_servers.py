@@ -31,6 +31,8 @@ class Peer:
         return await self.reader.readuntil(b"\r\n\r\n")
 
     async def send(self, data: bytes) -> None:
+        if self.writer.transport.is_closing():  # uvloop calls it a bug to write there
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 
@@ -42,6 +44,8 @@ class Peer:
     def reset(self) -> None:
         """Close so that the client gets an RST, whatever it has read."""
         raw = self.writer.get_extra_info("socket")
+        if self.writer.transport.is_closing():
+            return
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 

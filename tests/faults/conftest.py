@@ -22,8 +22,12 @@ libuv, whose sockets and TLS are not the same."""
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run what tests attempts on both loops."""
-    return LOOPS if item.path.name.startswith("test_attempt") else {"asyncio": asyncio.new_event_loop}
+    """Run on both loops what goes over real sockets."""
+    return (
+        LOOPS
+        if item.path.name.startswith(("test_attempt", "test_differential", "test_exchange"))
+        else {"asyncio": asyncio.new_event_loop}
+    )
 
 
 SIGNATURE = "sv=2026-01-01&sp=r&sig=s%2Fecret%3D"
