@@ -2,7 +2,9 @@
 
 Rules kept here: a read is lost only when neither location served it; a location is tried again within a
 read only after a path fault, since a denied or missing blob stays so; once the breaker has moved away, no
-further attempt of that read goes where it moved away from. Time, waiting and connections come from outside.
+further attempt of that read goes where it moved away from, but for the last one: before a read is given up,
+the location that failed first is asked once more, since it may have come back while the other went. Time,
+waiting and connections come from outside.
 """
 
 from collections.abc import Awaitable, Callable
@@ -75,8 +77,12 @@ class Reader:
 
     async def _attempts(self, route: Route) -> list[Reading]:
         made = await self._at(route.first, route.purpose, route, route.attempts)
-        if not made[-1].ok and route.then:
-            made += await self._at(route.then, Purpose.READ, route, self.target.policy.attempts)
+        if made[-1].ok or route.then is None:
+            return made
+        may_be_back = made[-1].fault is Fault.PATH
+        made += await self._at(route.then, Purpose.READ, route, self.target.policy.attempts)
+        if not made[-1].ok and may_be_back:
+            made += await self._at(route.first, Purpose.READ, route, 1)
         return made
 
     async def _at(self, location: Location, purpose: Purpose, route: Route, limit: int) -> list[Reading]:

@@ -311,8 +311,8 @@ TAPES = [
         """
         primary | secondary | reads | breaker | primary is | secondary is | target      | why
         ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok          | before
-        timeout | timeout   | -     | closed  | down       | down         | unavailable | the write 5 s, each read 20 s: the budget of 45 s ends it in the second, and that is told
-        timeout | timeout   | --    | open    | down       | down         | unavailable | the fifth failure in a row, counted over both ticks
+        timeout | timeout   | -     | open    | down       | down         | unavailable | the write 5 s, a read 25 s: the budget of 45 s ends it in the second, and that is told; its fifth failure in a row trips
+        timeout | timeout   | -     | open    | down       | down         | unavailable | open: a read begins at S, and still tries both
         """,
     ),
     tape(
