@@ -39,6 +39,7 @@ PASSING = ("403", "InaccessibleStorage", "AuthorizationPermissionMismatch", "404
 PATIENCE = 240
 POLL = 10
 POLL_TIMEOUT = 5
+BEFORE = "the last one was before the deployment"
 
 # The first azd whose 'down' tells its own groups from others: https://github.com/Azure/azure-dev/pull/7698
 SPARING = (1, 24, 1)
@@ -176,36 +177,100 @@ def warn_of_shared_regions() -> None:
 def first_ticks(
     sleep: Callable[[float], object] = time.sleep, now: Callable[[], float] = time.monotonic
 ) -> None:
-    """Wait, within bounds, until each app says that its ticks are fresh; fail naming those that do not."""
+    """Wait, within bounds, for a tick of each app and say what it found; fail naming the apps without one."""
     patience = PATIENCE + 120 * int(os.environ.get("PROBE_INTERVAL_MINUTES") or "1")
     began, told = now(), {}
-    pending = dict(zip(listed("PROBE_FUNCTION_APPS"), listed("PROBE_HEALTH_URLS")))
-    while pending:
-        for app, url in list(pending.items()):
-            answer = health(url)
-            if answer == "200":
-                say(f"{app}: ticks are fresh ({now() - began:.0f} s)")
-                del pending[app]
+    watches = {
+        app: Watch(app, url) for app, url in zip(listed("PROBE_FUNCTION_APPS"), listed("PROBE_HEALTH_URLS"))
+    }
+    while watches:
+        for app, watch in list(watches.items()):
+            answer = watch.look(now() - began)
+            if watch.ticked:
+                say("\n".join([f"{app}: it ticks ({now() - began:.0f} s)", *watch.verdicts()]))
+                del watches[app]
             elif told.get(app) != answer:
                 say(
                     f"{app}: no tick yet, {answer} (waiting up to {patience} s; Ctrl-C ends only the waiting)"
                 )
             told[app] = answer
-        if pending and now() - began >= patience:
-            sys.exit(missing(pending, told))
-        if pending:
+        if watches and now() - began >= patience:
+            sys.exit(missing({app: (told[app], watch.url) for app, watch in watches.items()}))
+        if watches:
             sleep(POLL)
 
 
-def health(url: str) -> str:
-    """Return the status code of an app's heartbeat as text, or why there was none."""
+class Watch:
+    """One app, looked at until it has ticked since the hook began.
+
+    Its heartbeat alone does not tell: after another deployment it may be 200 by a tick of before. So the
+    status page is asked, in the app's own time. It wants a key, which the Azure CLI fetches; without one the
+    heartbeat is believed.
+    """
+
+    def __init__(self, app: str, url: str) -> None:
+        self.app, self.url, self.ticked = app, url, False
+        self.key: str | None = None
+        self.status: dict[str, object] = {}
+
+    def look(self, elapsed: float) -> str:
+        """Look once, so many seconds after the hook began; return what to say while there was no tick."""
+        code, _ = asked(self.url)
+        if code != "200":
+            return code
+        self.status = self.page()
+        age = self.age_of_last_tick()
+        self.ticked = age is None or age <= elapsed
+        return BEFORE
+
+    def page(self) -> dict[str, object]:
+        """Return the app's status as it gives it, empty where it cannot be had."""
+        self.key = self.key or function_key(self.app)
+        if not self.key:
+            return {}
+        _, body = asked(self.url.replace("/api/health", "/api/status?format=json"), self.key)
+        try:
+            return json.loads(body)
+        except ValueError:
+            return {}
+
+    def age_of_last_tick(self) -> float | None:
+        """Return the seconds since the last tick of the shard furthest behind, ``None`` when unknown."""
+        ended = [each.get("last_completed_at") for each in self.status.get("shards", [])]
+        if not ended or not all(ended):
+            return None
+        return (moment(self.status["generated_at"]) - min(map(moment, ended))).total_seconds()
+
+    def verdicts(self) -> list[str]:
+        """Return what the tick found, a line for each target."""
+        return [
+            f"  {each.get('name')}: {each.get('verdict')}: {each.get('reason')}"
+            for each in self.status.get("targets", [])
+        ]
+
+
+def function_key(app: str) -> str | None:
+    """Return a key that opens the app's status page, ``None`` where the Azure CLI does not give one."""
+    if shutil.which("az") is None:
+        return None
+    done = run(
+        *("az", "functionapp", "keys", "list", "--name", app, "--subscription", subscription()),
+        *("--resource-group", os.environ.get("AZURE_RESOURCE_GROUP", "")),
+        *("--query", "functionKeys.default", "--output", "tsv"),
+    )
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def asked(url: str, key: str | None = None) -> tuple[str, str]:
+    """Return the status code of an app's answer as text, or why there was none; and its body."""
+    request = urllib.request.Request(url, headers={"x-functions-key": key} if key else {})  # noqa: S310 - our own
     try:
-        with urllib.request.urlopen(url, timeout=POLL_TIMEOUT) as answer:  # noqa: S310 - the deployment's own
-            return str(answer.status)
+        with urllib.request.urlopen(request, timeout=POLL_TIMEOUT) as answer:  # noqa: S310 - as above
+            return str(answer.status), answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
-        return str(error.code)
+        return str(error.code), ""
     except (OSError, ValueError) as error:
-        return f"no answer ({type(error).__name__})"
+        return f"no answer ({type(error).__name__})", ""
 
 
 # What an answer other than 200 means, for whoever sees it for the first time.
@@ -213,20 +278,21 @@ MEANINGS = {
     "503": "the app runs, and no tick has been completed: its settings, grants or timer",
     "404": "the app has no functions: the build on the platform failed, or is still running",
     "403": "the app is stopped, or refuses this network",
+    BEFORE: "its timer no longer fires; see the runbook's probe-silent",
 }
 
 
 QUERY = '--analytics-query "traces | order by timestamp desc | take 50"'
 
 
-def missing(pending: dict[str, str], told: dict[str, str]) -> str:
-    """Return what to say of apps that did not tick: what they answered, where to look, what to run."""
+def missing(pending: dict[str, tuple[str, str]]) -> str:
+    """Return what to say of apps that did not tick: what each answered from where, and what to run."""
     insights = os.environ.get("APPLICATIONINSIGHTS_NAME", "Application Insights")
     group = os.environ.get("AZURE_RESOURCE_GROUP", "rg-NAME")
     lines = ["The deployment is done, but no tick was seen of:"]
-    for app, url in pending.items():
-        meaning = MEANINGS.get(told[app], "nothing answers there; can this machine reach it?")
-        lines.append(f"  {app}: {told[app]} from {url}: {meaning}")
+    for app, (told, url) in pending.items():
+        meaning = MEANINGS.get(told, "nothing answers there; can this machine reach it?")
+        lines.append(f"  {app}: {told} from {url}: {meaning}")
     first = next(iter(pending))
     return "\n".join(
         [

@@ -3,6 +3,7 @@
 Only what must differ does: endpoints and credentials point at the lab's accounts instead of Azure's.
 """
 
+import asyncio
 import json
 
 import aiohttp
@@ -15,6 +16,7 @@ from probe.lab.telemetry.ingestion import Ingestion
 from tests.infra import package
 from tests.infra.judges import of_type
 from tests.infra.snapshots import resources, settings
+from tests.infra.test_azd import module
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,6 +42,15 @@ def replaced(held, pair, ingestion):
     }
 
 
+def watched(url):
+    """Return what the hook after a deployment sees of the app, within a minute of its tick."""
+    publish = module()
+    publish.function_key = lambda _: "any: the lab asks for none"
+    watch = publish.Watch("func-probe", url)
+    watch.look(60)
+    return watch
+
+
 @pytest.mark.azurite
 @session_loop
 async def test_the_deployed_app_ticks_with_the_settings_of_the_default_snapshot(pair, tmp_path):
@@ -51,6 +62,7 @@ async def test_the_deployed_app_ticks_with_the_settings_of_the_default_snapshot(
             fired = await running.fire("probe_tick")
             async with aiohttp.ClientSession() as session, session.get(running.url("health")) as answer:
                 health = answer.status
+            seen = await asyncio.to_thread(watched, running.url("health"))
 
     results = {
         base["name"]: (base["success"], base["runLocation"])
@@ -59,4 +71,6 @@ async def test_the_deployed_app_ticks_with_the_settings_of_the_default_snapshot(
     }
     assert fired.succeeded
     assert health == 200
+    assert seen.ticked
+    assert [line.split(": ")[:2] for line in seen.verdicts()] == [["  store", "ok"]]
     assert results == {f"store {what}": (True, "francecentral") for what in ("primary", "secondary", "reads")}

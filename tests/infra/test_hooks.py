@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,21 +38,42 @@ def interpreter(version):
     return None
 
 
-class Apps:
-    """Function apps that answer their heartbeat, each from a list of status codes; the last one stays."""
+KEY = "a-function-key"
 
-    def __init__(self, **answers):
+
+def following(left):
+    """Return the next of some values; the last one stays."""
+    return left.popleft() if len(left) > 1 else left[0]
+
+
+class Apps:
+    """Function apps that answer their heartbeat, each from a list of status codes; the last one stays.
+
+    ``ages`` are the seconds since the last tick that their status pages tell one after the other, to whoever
+    brings the key.
+    """
+
+    def __init__(self, *, ages=(), **answers):
         self.answers = {name: deque(codes) for name, codes in answers.items()}
+        self.ages = deque(ages)
         self.asked = []
         apps = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                name = self.path.split("/")[1]
-                apps.asked.append(name)
-                left = apps.answers[name]
-                self.send_response(left.popleft() if len(left) > 1 else left[0])
+                name, _, face = self.path.strip("/").split("/")
+                if face == "health":
+                    apps.asked.append(name)
+                    self.answer(following(apps.answers[name]))
+                elif self.headers["x-functions-key"] == KEY:
+                    self.answer(200, apps.status())
+                else:
+                    self.answer(401)
+
+            def answer(self, code, body=""):
+                self.send_response(code)
                 self.end_headers()
+                self.wfile.write(body.encode())
 
             def log_message(self, *_):
                 """Stay quiet."""
@@ -67,6 +89,17 @@ class Apps:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+    def status(self):
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        ended = now - timedelta(seconds=following(self.ages))
+        return json.dumps(
+            {
+                "generated_at": now.isoformat(),
+                "shards": [{"last_completed_at": each.isoformat()} for each in (now, ended)],
+                "targets": [{"name": "store", "verdict": "ok", "reason": "5 of 5 reads were served"}],
+            }
+        )
 
     def environment(self):
         base = f"http://127.0.0.1:{self.server.server_port}"
@@ -91,18 +124,53 @@ def watched(apps, monkeypatch, *, minutes="1"):
     return passed[0]
 
 
-def test_an_app_is_waited_for_until_its_ticks_are_fresh(monkeypatch, capsys):
-    with Apps(first=[404, 404, 503, 503, 200], second=[200]) as apps:
+def test_an_app_is_waited_for_until_its_heartbeat_turns(monkeypatch, capsys):
+    with Apps(first=[404, 404, 503, 503, 200], second=[503, 200]) as apps:
         assert watched(apps, monkeypatch) == 40
 
-    told = capsys.readouterr().out
-    assert apps.asked.count("second") == 1
-    assert [line.split(" (")[0] for line in told.splitlines()] == [
+    assert apps.asked.count("second") == 2
+    assert [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()] == [
         "first: no tick yet, 404",
-        "second: ticks are fresh",
+        "second: no tick yet, 503",
+        "second: it ticks",
         "first: no tick yet, 503",
-        "first: ticks are fresh",
+        "first: it ticks",
     ]
+
+
+def keyed(tools):
+    tools("az", f'case "$*" in *"keys list"*) echo {KEY};; *) exit 1;; esac')
+
+
+def test_a_first_tick_is_told_with_what_it_found(tools, monkeypatch, capsys):
+    keyed(tools)
+    with Apps(first=[503, 200], ages=[3]) as apps:
+        assert watched(apps, monkeypatch) == 10
+
+    assert "  store: ok: 5 of 5 reads were served" in capsys.readouterr().out
+
+
+def test_a_tick_of_before_the_deployment_does_not_count(tools, monkeypatch, capsys):
+    """The heartbeat of an app that is deployed again is 200 all along, but for its start."""
+    keyed(tools)
+    with Apps(first=[503, 200], ages=[30, 40, 50, 5]) as apps:
+        assert watched(apps, monkeypatch) == 40
+
+    assert "first: no tick yet, the last one was before the deployment" in capsys.readouterr().out
+
+
+def test_an_app_that_stopped_ticking_with_the_deployment_is_told(tools, monkeypatch):
+    keyed(tools)
+    with Apps(first=[200], ages=[1000]) as apps, pytest.raises(SystemExit) as ended:
+        watched(apps, monkeypatch)
+
+    assert "its timer no longer fires" in str(ended.value)
+
+
+def test_without_the_azure_cli_a_heartbeat_is_believed(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Apps(first=[200]) as apps:
+        assert watched(apps, monkeypatch) == 0
 
 
 @pytest.mark.parametrize(
@@ -115,7 +183,7 @@ def test_an_app_is_waited_for_until_its_ticks_are_fresh(monkeypatch, capsys):
     ],
 )
 def test_an_app_that_never_ticks_is_named_with_what_it_answers_and_what_to_run(monkeypatch, code, meaning):
-    with Apps(good=[200], bad=[code]) as apps, pytest.raises(SystemExit) as ended:
+    with Apps(good=[503, 200], bad=[code]) as apps, pytest.raises(SystemExit) as ended:
         watched(apps, monkeypatch)
 
     told = str(ended.value)
@@ -180,6 +248,7 @@ AZ = """
 case "$*" in
   *"role assignment list"*) echo '["2020-01-01T00:00:00.1234567+00:00", "2020-01-02T03:04:05Z"]';;
   *"config-zip"*) echo "h\303\251" >&2;;
+  *"keys list"*) echo a-function-key;;
 esac
 """
 AZD = """
@@ -198,7 +267,7 @@ def test_every_hook_runs_under_this_python(version, tools):
     tools("az", AZ)
     tools("azd", AZD)
 
-    with Apps(first=[503, 200], second=[200]) as apps:
+    with Apps(first=[503, 200], second=[503, 200], ages=[0]) as apps:
         apps_environment = {**apps.environment(), "PYTHONIOENCODING": "ascii"}
         told = {
             action: subprocess.run(  # noqa: S603 - our own words
@@ -216,7 +285,8 @@ def test_every_hook_runs_under_this_python(version, tools):
         ("sync", "wait", "others", "down"), (0, "")
     )
     assert "Publishing to second" in told["others"].stdout
-    assert "first: ticks are fresh" in told["others"].stdout
+    assert "first: it ticks" in told["others"].stdout
+    assert "store: ok" in told["others"].stdout
 
 
 # The script itself, but for the pause between two looks.

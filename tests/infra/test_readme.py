@@ -1,5 +1,6 @@
 """The page tells what the snapshots, the queries and the prices say, and its links lead somewhere."""
 
+import json
 import re
 
 import pytest
@@ -92,3 +93,35 @@ def test_every_azd_variable_that_the_page_names_is_mapped():
 
     assert named
     assert all(f"${{{name}=" in (ROOT / "infra" / "main.parameters.json").read_text() for name in named)
+
+
+def test_what_a_private_network_costs_follows_from_what_it_makes():
+    """At list prices, from memory as in the table: an endpoint $0.01 an hour, a zone $0.50 a month."""
+    found = resources("private-network")
+    vantages = len(of_type(found, "Microsoft.Web/sites"))
+    accounts = len(of_type(found, "Microsoft.Storage/storageAccounts")) - vantages + 2
+    endpoints = len(of_type(found, "Microsoft.Network/privateEndpoints")) / vantages
+    zones = len(of_type(found, "Microsoft.Network/privateDnsZones")) / vantages
+    endpoint = 0.01 * 730
+
+    assert (endpoints, zones) == (3 + 2 * accounts, 3)
+    assert f"${(3 + 2) * endpoint + zones * 0.5:.0f} a month for each vantage" in TEXT
+    assert f"each further account adds ${2 * endpoint:.2f}" in TEXT
+
+
+def test_what_old_canaries_take_up_follows_from_the_canary():
+    octets = (ROOT / "probe" / "HelloWorld.png").stat().st_size
+    month, week = 60 * 24 * 30, 60 * 24 * 7
+
+    assert f"{month:,} a month from each vantage,\n  about {round(month * octets / 1e6, -1):.0f} MB" in TEXT
+    assert f"after seven days ({5 * round(week * octets / 5e6):.0f} MB a vantage)" in TEXT
+
+
+def test_what_is_to_be_pasted_is_json_and_fits():
+    pasted = [json.loads(each) for each in re.findall(r"`(\{ ?\"[^`]+\})`", TEXT)]
+    (account,) = [each for each in pasted if "existingAccountId" in each]
+    (rule,) = [each for each in pasted if "definition" in each]
+    types = (ROOT / "infra" / "modules" / "shared.bicep").read_text()
+
+    assert all(re.search(rf"^  {name}: ", types, re.MULTILINE) for name in [*account, *account["readOnly"]])
+    assert rule["definition"]["filters"]["prefixMatch"] == ["health-probe/"]
