@@ -23,7 +23,7 @@ demo: ready ## A scripted outage, live on the terminal, then a computed summary
 	@exec $(BIN)/python -m probe.lab demo
 
 test: setup ## All tests, divided among PROCESSES (3)
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(PROCESSES)
 
 check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/ruff format --check .

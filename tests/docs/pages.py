@@ -11,6 +11,7 @@ from pathlib import Path
 from probe import settings
 from probe.adapters.telemetry import catalogue
 from probe.core import breaker
+from probe.lab.account import faults
 from tests.infra import readme as infra
 from tests.infra import workbook
 
@@ -37,11 +38,22 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
+def faults_table() -> str:
+    """Return the lab's faults and their options with their defaults, from the table that strikes them."""
+    rows = ["| fault | key | what it does | options |", "|---|---|---|---|"]
+    for kind, spec in faults.KINDS.items():
+        blank = faults.Fault(kind=kind)
+        options = ", ".join(f"`{name}={getattr(blank, name)}`" for name in spec.options)
+        rows.append(f"| `{kind}` | {spec.key} | {spec.summary} | {options} |")
+    return "\n".join(rows)
+
+
 type Parts = Mapping[str, Callable[[], str]]
 
 PAGES: Mapping[str, Parts] = {
     "README.md": {"breaker": diagram, "settings": settings_table, "telemetry": catalogue.markdown},
     "infra/README.md": infra.PARTS,
+    "probe/README.md": {"faults": faults_table},
 }
 """The parts of each page, by name, and what makes them."""
 FILES: Mapping[str, Callable[[], str]] = {"infra/workbook/workbook.json": workbook.text}

@@ -112,7 +112,7 @@ async def test_a_missing_blob_and_a_bad_signature_are_told_apart(pair, read_sas)
         ("corrupt", "digest"),
     ],
 )
-async def test_each_fault_of_the_lab_has_its_error_type(pair, written, fault, error):
+async def test_a_fault_that_strikes_an_attempt_has_its_error_type(pair, written, fault, error):
     pair.primary.fault(fault)
 
     reading = await written.attempt(P, Purpose.READ, floor=None)

@@ -1,6 +1,7 @@
-"""The README speaks of what the code has: hand-written words exist."""
+"""The pages speak of what the code has: names, commands, files and links exist; figures say whence."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,35 @@ from probe.cli import main
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS
 from probe.core.verdict import EndpointVerdict, TargetVerdict
 from probe.settings import FIELDS
-from tests.docs.pages import ROOT
+from tests.docs.pages import PAGES, ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PARAMETERS = {"PROBE_MONITORED_ACCOUNT_ID"}
+"""What begins like a setting and is a variable of the deployment."""
+GENERATED = re.compile(r"<!-- ([\w-]+):begin -->.*?<!-- \1:end -->", re.DOTALL)
 
 
-def test_every_setting_that_the_readme_names_exists():
-    named = set(re.findall(r"`(PROBE_[A-Z_]+)", TEXT))
+def pages() -> list[str]:
+    """Return all pages of the repository."""
+    skipped = {"node_modules", ".venv", ".git"}
+    found = [each.relative_to(ROOT) for each in ROOT.rglob("*.md")]
+    return sorted(str(each) for each in found if not skipped & set(each.parts))
+
+
+@cache
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@cache
+def sources() -> str:
+    """Return all of the project's Python."""
+    folders = [ROOT / "probe", ROOT / "tests", ROOT / "infra"]
+    return "\n".join(each.read_text(encoding="utf-8") for folder in folders for each in folder.rglob("*.py"))
+
+
+def test_every_setting_that_a_page_names_exists():
+    named = {each for page in pages() for each in re.findall(r"`(PROBE_[A-Z_]+)", text(page))} - PARAMETERS
 
     assert named == set(FIELDS)
 
@@ -41,23 +64,65 @@ def test_every_command_that_the_readme_names_exists(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
 
-    assert named == {"check", "once", "watch", "status"}
+    assert named
     assert all(re.search(rf"^ +{each} ", shown, re.MULTILINE) for each in named)
 
 
-def test_every_make_target_that_the_readme_names_exists():
-    named = set(re.findall(r"`?make ([a-z]+)", re.sub(r"```mermaid.*?```", "", TEXT, flags=re.DOTALL)))
-    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+@pytest.mark.parametrize("page", pages())
+def test_every_make_target_that_a_page_names_exists(page: str):
+    code = re.findall(r"```(?:console|sh)\n(.*?)```", text(page), re.DOTALL)
+    named = set(re.findall(r"^make ([a-z]+)", "\n".join(code), re.MULTILINE))
+    named |= set(re.findall(r"`make ([a-z]+)", text(page)))
 
-    assert {each for each in named if each in targets} >= {"demo", "run", "test"}
-    assert named <= targets | {"them", "others", "the"}
+    assert named <= set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def test_every_file_that_the_readme_links_exists():
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", TEXT)
+@pytest.mark.parametrize("page", pages())
+def test_every_link_of_a_page_leads_somewhere(page: str):
+    lost = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text(page)):
+        path, _, anchor = link.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        if not file.exists() or (anchor and anchor not in _anchors(file)):
+            lost.append(link)
 
-    assert links
-    assert [each for each in links if not (ROOT / Path(each)).exists()] == []
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "probe/README.md", "tests/README.md"])
+def test_every_file_that_a_page_names_exists(page: str):
+    named = re.findall(r"`((?:probe|tests|infra)/[a-z][\w./-]*\.(?:py|md|kql|bicep|json))`", text(page))
+
+    assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+def test_every_test_that_contributing_names_exists():
+    named = re.findall(r"`(test_\w+)`", text("CONTRIBUTING.md"))
+
+    assert named
+    assert [each for each in named if f"def {each}(" not in sources()] == []
+
+
+def test_every_class_in_the_glossary_exists():
+    named = {each.split(".")[0] for each in re.findall(r"`([A-Z]\w+(?:\.\w+)?)`", text("probe/README.md"))}
+
+    assert "Reading" in named
+    assert [each for each in named if f"class {each}" not in sources()] == []
+
+
+@pytest.mark.parametrize("page", sorted({*pages()} - {"CHANGELOG.md"}))
+def test_a_table_of_figures_is_generated_or_names_the_command_that_measures_it(page: str):
+    """Who doubts a figure must be able to measure it again."""
+    by_hand = GENERATED.sub("", text(page)) if page in PAGES else text(page)
+    sections = re.split(r"^#+ .*$", by_hand, flags=re.MULTILINE)
+    figures = [each for each in sections if re.search(r"^\|.*\| [$]?\d[\d.,]*( \w+)? \|", each, re.MULTILINE)]
+
+    assert [each for each in figures if not re.search(r"`(make|python -m) [a-z]", each)] == []
+
+
+def _anchors(file: Path) -> set[str]:
+    lines = [each for each in file.read_text(encoding="utf-8").splitlines() if each.startswith("#")]
+    return {re.sub(r"[^\w -]", "", each.lstrip("# ").lower()).replace(" ", "-") for each in lines}
 
 
 def _section(title, level=2):

@@ -1,0 +1,42 @@
+"""The app that is deployed, in a process of its own, which ticks when its standard input says so.
+
+Every line is a tick: ``tick``, ``again`` (for the scheduled time of the tick before), or ``bug`` (the app has
+a bug in this tick). Each is answered by a line, its verdict or its exception.
+"""
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+
+from probe import compose
+from probe.lab.account import names
+from probe.tick import Firing
+
+
+class Buggy:
+    """Endpoints that cannot be opened, because somebody made a mistake."""
+
+    def open(self, *_: object) -> object:
+        raise RuntimeError("a bug that was put there")
+
+
+async def main() -> None:
+    names.install(os.environ["LAB_NAMES"])
+    app = compose.build(os.environ)
+    sound, firing = app.world.endpoints, Firing(scheduled_at=compose.utc_now())
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        command = line.strip()
+        app.world.endpoints = Buggy() if command == "bug" else sound
+        if command != "again":
+            firing = replace(firing, scheduled_at=compose.utc_now())
+        try:
+            told = (await app.fire(firing)).result
+        except RuntimeError as bug:
+            told = repr(bug)
+        print(told, flush=True)  # noqa: T201 - that is how it answers
+    await app.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
