@@ -40,7 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the slow ones, where several processes share the work."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda each: FIRST.index(each.path.parent.name))
+        ranks = {folder: rank for rank, folder in enumerate(FIRST)}
+        items.sort(key=lambda each: ranks.get(each.path.parent.name, 0))
 
 
 if os.environ.get("LAB_LOOP") == "uvloop":

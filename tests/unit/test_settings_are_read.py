@@ -1,4 +1,4 @@
-"""A setting that nobody reads does nothing: every rule of a target, and every setting of the process, is read."""
+"""A setting that nobody reads does nothing: a target's rules and the process's settings are read."""
 
 import ast
 from dataclasses import fields
