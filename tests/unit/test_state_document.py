@@ -8,6 +8,9 @@ from hypothesis import given, settings
 
 from probe.adapters.state import UnreadableError, aside_name, decode, encode
 from probe.adapters.state_blob import safe
+from probe.core.breaker import Breaker, State
+from probe.core.record import ShardRecord, TargetRecord
+from probe.core.replication import Ledger
 from tests.unit.state_values import NOON, record, records
 
 
@@ -100,3 +103,14 @@ def test_a_vantage_is_one_safe_segment_of_a_blobs_name(prefix, name):
 
 def test_two_vantages_that_look_alike_keep_their_state_apart():
     assert safe("west europe") != safe("west-europe") != safe("west.europe") != safe("west europe")
+
+
+def test_a_breaker_that_was_saved_before_it_told_when_it_moved_is_read():
+    """Then ``since`` was when it last moved; the cooldown goes on from there."""
+    breaker = Breaker(state=State.OPEN, since=NOON, epoch=1, secondary_reads=7)
+    record = ShardRecord(targets={"orders": TargetRecord(breaker=breaker, ledger=Ledger())})
+    old = json.loads(encode(record))
+    for name in ("moved_at", "good_checks"):
+        del old["targets"]["orders"]["breaker"][name]
+
+    assert decode(json.dumps(old).encode()) == record
