@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from probe import __version__, fleet, settings, status, tick
 from probe.adapters import telemetry
 from probe.adapters.telemetry import TelemetrySettings, Traces
+from probe.core.canary import writer_name
 from probe.core.errors import ConfigurationError
 from probe.core.report import Result, TickReport
 from probe.core.target import Target
@@ -172,6 +173,7 @@ def build(environment: Mapping[str, str], *, debug: bool = False, writer: str | 
         telemetry=sending,
         clock=utc_now,
         vantage=found.vantage,
+        writer=writer_name(writer or found.vantage),
         budget=found.tick_budget,
     )
     return App(settings=found, world=world, tokens=tokens, writer=canaries, sending=sending)

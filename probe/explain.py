@@ -8,8 +8,9 @@ from typing import Any
 
 from probe.core.breaker import GOOD_CHECKS, State
 from probe.core.reading import Reading
-from probe.core.report import TargetReport, TickReport, seconds, time_text
+from probe.core.report import TargetReport, TickReport
 from probe.core.target import Location
+from probe.core.times import seconds, time_text
 
 
 def reasons(report: TickReport) -> list[str]:
@@ -82,8 +83,8 @@ def _target(report: TargetReport) -> list[str]:
     out.append(f"  {_breaker(report)}")
     known = report.replication
     out.append(
-        f"  replication: status {known.status or 'unknown'}, lag {_seconds(known.lag)}, last sync age "
-        f"{_seconds(known.last_sync_age)}, within RPO: {known.within_rpo}"
+        f"  replication: status {known.status or 'unknown'}, lag {_seconds(known.lag)}, recovery point age "
+        f"{_seconds(known.recovery_point_age)}, within RPO: {known.within_rpo}"
     )
     if report.skipped:
         out.append(f"  cut off by the budget: {', '.join(report.skipped)}")
@@ -170,7 +171,8 @@ def _status_target(each: dict[str, Any]) -> list[str]:
         known = each["replication"]
         out.append(f"  breaker {each['breaker']['state']} since {each['breaker']['since']}")
         out.append(
-            f"  lag {_known(known['lag_seconds'])}, last sync age {_known(known['last_sync_age_seconds'])}"
+            f"  lag {_known(known['lag_seconds'])}, "
+            f"recovery point {_known(known['recovery_point_age_seconds'])} old"
         )
     return out + [
         f"  {moved['at']} {moved['from']} -> {moved['to']}: {moved['reason']}"

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 
 from probe.core.errors import ProbeError
-from probe.core.report import time_text
 from probe.core.target import Target
+from probe.core.times import time_text
 
 SCHEMA = 1
 

@@ -4,7 +4,7 @@ Rules kept here: core types only; a port that fails to reach storage answers dat
 docstring names.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,12 @@ from probe.core.target import Location, Target
 
 type Clock = Callable[[], datetime]
 """Returns the time now, aware UTC."""
+type Monotonic = Callable[[], float]
+"""Returns seconds that only grow, for durations; what they are counted from does not matter."""
+type Sleep = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
+type SignOfLife = Callable[[], Awaitable[bool]]
+"""Returns whether anything can be reached that is not probed; bounded in time."""
 
 
 class Session(Protocol):
@@ -31,11 +37,12 @@ class Session(Protocol):
         """Ask the secondary for its replication stats once."""
         ...
 
-    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
         """Write the canary to the primary once, creating its container where that is missing.
 
-        ``sequence`` ``None`` says that nothing is remembered: the writer goes on from the stamp that the
-        blob carries. Returns the stamp that was written, ``None`` on a failure.
+        ``replacing`` is the ETag of the version that it may take the place of; ``None``: there must be none.
+        Somebody who was faster is a failure with the status 412 or 409. Returns the stamp that was written,
+        ``None`` on a failure, and its ETag in the reading.
         """
         ...
 

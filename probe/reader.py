@@ -7,21 +7,16 @@ the location that failed first is asked once more, since it may have come back w
 waiting and connections come from outside.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from probe.core import replication as replications
 from probe.core.breaker import Breaker, Fact, Route, State, Transition
 from probe.core.canary import Stamp
 from probe.core.reading import Fault, Purpose, Read, Reading
 from probe.core.record import Sighting
 from probe.core.replication import Ledger
 from probe.core.target import Location, Target
-from probe.ports import Clock, Session
-
-type Sleep = Callable[[float], Awaitable[None]]
-"""Waits for so many seconds."""
+from probe.ports import Clock, Session, Sleep
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,13 +52,9 @@ class Reader:
             attempts=tuple(attempts),
         )
 
-    async def check(self, location: Location) -> Reading:
-        """Measure a location outside the route; of the primary, an open breaker learns whether it is well."""
-        reading = await self.session.attempt(location, Purpose.CHECK, floor=self.floor(location))
-        self._seen(reading)
-        if location is Location.PRIMARY:
-            self._learn(reading)
-        return reading
+    def learn_of_look(self, reading: Reading) -> None:
+        """Let an open breaker learn from the look at the primary whether it is well."""
+        self._learn(reading)
 
     def floor(self, location: Location) -> Stamp | None:
         """Return the newest stamp that a location must show by now.
@@ -108,9 +99,7 @@ class Reader:
         if reading.ok and reading.canary:
             seen = Sighting(location=reading.location, stamp=reading.canary, at=reading.ended_at)
             self.shown.append(seen)
-            self.ledger, _ = replications.shown(
-                self.ledger, seen.location, seen.stamp, at=seen.at, since=None
-            )
+            self.ledger, _ = self.ledger.after_sighting(seen.location, seen.stamp, at=seen.at, since=None)
 
     def _learn(self, reading: Reading, *, forced: bool = False) -> None:
         policy = self.target.policy

@@ -9,7 +9,7 @@ from typing import Any
 
 from probe import compose
 from probe.core.errors import ConfigurationError
-from probe.core.report import time_text
+from probe.core.times import time_text
 from probe.hosted import telling
 from probe.status import SCHEMA
 

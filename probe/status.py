@@ -17,10 +17,10 @@ from probe.core.report import (
     TargetReport,
     TickReport,
     breaker_document,
-    time_text,
     transition_document,
 )
 from probe.core.target import Target
+from probe.core.times import time_text
 from probe.ports import StateStore
 
 log = logging.getLogger("probe")

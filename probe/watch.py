@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from probe.compose import App
-from probe.core import replication as replications
+from probe.core import look
 from probe.core.breaker import Breaker, Transition
 from probe.core.canary import Stamp
 from probe.core.reading import Fault, Outcome, Purpose, Read, Reading
-from probe.core.replication import Ledger
+from probe.core.replication import Ledger, Sync
 from probe.core.report import attempt_document, read_document, transition_document
 from probe.core.target import Location, Target
 from probe.ports import Session
@@ -197,11 +197,11 @@ class _Watched:
             self._tell(reading)
         return reading
 
-    async def stats(self) -> tuple[Reading, replications.Sync | None]:
+    async def stats(self) -> tuple[Reading, Sync | None]:
         return await self._inner.stats()
 
-    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
-        return await self._inner.write(sequence=sequence)
+    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
+        return await self._inner.write(sequence=sequence, replacing=replacing)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -233,7 +233,12 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
     show.say(f"Writing {target.blob_url(Location.PRIMARY)}")
     session = app.world.endpoints.open(target)
     try:
-        reading, stamp = await session.write(sequence=None)
+        looked = await session.attempt(Location.PRIMARY, Purpose.CHECK, floor=None)
+        allowed = look.plan(ledger, looked, writer=app.world.writer)
+        if allowed.refused:
+            show.say(f"The canary could not be written: {allowed.refused}. Reading goes on.")
+            return ledger
+        reading, stamp = await session.write(sequence=allowed.sequence, replacing=allowed.replacing)
         if stamp is None:
             show.failed(None, reading)
             show.say(
@@ -241,7 +246,7 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
             )
             return ledger
         show.say(f"Written: sequence {stamp.sequence} in {_took(reading.duration.total_seconds())}")
-        ledger = replications.written(ledger, stamp)
+        ledger = ledger.after_write(stamp, reading.etag)
         if target.secondary:
             await _arrive(app, plan, show, session, stamp)
     finally:

@@ -39,7 +39,7 @@ _ID_LIMIT = 64
 _REQUEST_ID = "x-ms-request-id"
 """In every answer of Azure Storage: https://learn.microsoft.com/rest/api/storageservices/get-blob"""
 
-type Writer = Callable[[Target, Connection, int | None], Awaitable[tuple[Reading, Stamp | None]]]
+type Writer = Callable[[Target, Connection, int, str | None], Awaitable[tuple[Reading, Stamp | None]]]
 """Writes the canary to the primary, as ``ports.Session.write`` says."""
 
 
@@ -96,7 +96,7 @@ class Endpoints:
             ways=ways,
             tokens=self._tokens,
             clock=self._clock,
-            write=lambda sequence: self._write(target, connection, sequence),
+            write=lambda sequence, replacing: self._write(target, connection, sequence, replacing),
         )
 
     def _line(self, target: Target, location: Location) -> Line:
@@ -117,7 +117,7 @@ class TargetSession:
         ways: "Mapping[Location, _Way]",
         tokens: TokenSource,
         clock: Clock,
-        write: Callable[[int | None], Awaitable[tuple[Reading, Stamp | None]]],
+        write: Callable[[int, str | None], Awaitable[tuple[Reading, Stamp | None]]],
     ) -> None:
         self._target = target
         self._ways = ways
@@ -140,11 +140,11 @@ class TargetSession:
         )
         if stamp is None and _REQUEST_ID not in headers:
             error = "protocol"  # a page of a proxy or a portal, which no Content-MD5 gives away
+        reading = replace(reading, canary=stamp, etag=_etag(headers))
         if error is None:
-            return replace(reading, canary=stamp)
+            return reading
         self._ways[location].line.renew()
-        detail = _content_detail(error, stamp, floor)
-        return replace(reading, canary=stamp, error_type=error, detail=detail)
+        return replace(reading, error_type=error, detail=_content_detail(error, stamp, floor))
 
     async def stats(self) -> tuple[Reading, Sync | None]:
         """Ask the secondary for its replication stats once. ``ValueError`` when the target has none."""
@@ -161,9 +161,9 @@ class TargetSession:
         detail = "the answer is not the stats of a blob service"
         return replace(reading, error_type="protocol", detail=detail), None
 
-    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
         """Write the canary to the primary once; the storage adapter's part."""
-        return await self._write(sequence)
+        return await self._write(sequence, replacing)
 
     async def aclose(self) -> None:
         for way in self._ways.values():
@@ -267,6 +267,12 @@ def _content_detail(error: str, stamp: Stamp | None, floor: Stamp | None) -> str
             return "the body does not have the digest that its header promises"
         case _:
             return "the content cannot be used"
+
+
+def _etag(headers: Headers) -> str | None:
+    """Return the blob's ETag, which is sent back as it came; one that cannot be is as good as none."""
+    found = headers.get("etag") or ""
+    return found if 0 < len(found) <= _ID_LIMIT and found.isascii() and found.isprintable() else None
 
 
 def _washed(text: str | None) -> str | None:

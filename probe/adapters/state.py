@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from probe.core.errors import ConfigurationError, StateConflict, StateError
-from probe.core.record import SCHEMA, ShardRecord
+from probe.core.record import OLDEST, SCHEMA, ShardRecord, carried_over
 from probe.ports import Loaded
 
 BOUND = timedelta(seconds=3)
@@ -69,15 +69,16 @@ def encode(record: ShardRecord) -> bytes:
 def decode(document: bytes) -> ShardRecord:
     """Return the record in a document; fields that are not known are passed over.
 
-    Raises ``UnreadableError`` when it is not JSON, not a record, or one of another schema.
+    One of an earlier schema is carried over: what it did not keep has its default. Raises ``UnreadableError``
+    when it is not JSON, not a record, or one of another schema.
     """
     try:
         record: ShardRecord = _validator().validate_json(document)
     except ValidationError as error:
         raise UnreadableError(_why(document, error)) from None
-    if record.schema != SCHEMA:
+    if not OLDEST <= record.schema <= SCHEMA:
         raise UnreadableError(_other_schema(record.schema))
-    return record
+    return record if record.schema == SCHEMA else carried_over(record)
 
 
 def _why(document: bytes, error: ValidationError) -> str:
@@ -86,7 +87,7 @@ def _why(document: bytes, error: ValidationError) -> str:
         schema = json.loads(document)["schema"]
     except (ValueError, TypeError, KeyError, RecursionError):
         schema = SCHEMA
-    if isinstance(schema, int) and schema != SCHEMA:
+    if isinstance(schema, int) and not OLDEST <= schema <= SCHEMA:
         return _other_schema(schema)
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(each) for each in first["loc"])

@@ -5,10 +5,12 @@ time is from before the PUT; only what this process made, and nobody else has ch
 """
 
 import mimetypes
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from azure.core import MatchConditions
@@ -18,7 +20,6 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient
 from probe.adapters.blobs import (
     CONTAINER_MISSING,
     ERRORS,
-    MISSING,
     Credentials,
     Failure,
     create_container,
@@ -27,6 +28,7 @@ from probe.adapters.blobs import (
     put,
     ready,
     service_error,
+    unchanged,
     where,
 )
 from probe.adapters.phases import Stopwatch
@@ -77,19 +79,6 @@ class Cleanup:
     kept: str | None = None
 
 
-class _NotOursError(Exception):
-    """The blob carries no whole stamp, and nothing says that we ever wrote it."""
-
-
-NOT_OURS = Failure(
-    error_type="unreadable",
-    detail="the blob that is there carries no stamp of ours, so it is not overwritten",
-    remedy="Give the canary another name with PROBE_BLOB, or probe the blob read-only with "
-    "PROBE_WRITE_CANARY=false, or delete it.",
-)
-"""The write that is not made onto somebody's own blob."""
-
-
 class CanaryWriter:
     """Writes canaries, and remembers what this process made so that it can take exactly that away again."""
 
@@ -107,24 +96,22 @@ class CanaryWriter:
         return target.name in self._created
 
     async def write(
-        self, target: Target, connection: Connection, sequence: int | None
+        self, target: Target, connection: Connection, sequence: int, replacing: str | None
     ) -> tuple[Reading, Stamp | None]:
         """Write the canary to the primary: one PUT, and what was written, ``None`` on a failure.
 
-        More requests are made in two cases only: a missing container is created and the PUT made again, and
-        without a ``sequence`` the blob's own stamp is read first. All are under the one deadline. A blob
-        without a whole stamp is then somebody's own, and is left as it is (``unreadable``).
+        ``replacing`` is the ETag of the version that it takes the place of; ``None``: there must be none.
+        More requests are made in one case only: a missing container is created and the PUT made again, all
+        under the one deadline.
         """
         started_at, watch, request_id = self._clock(), Stopwatch(), str(uuid4())
         try:
             await ready(connection, self._tokens)
             started_at, watch = self._clock(), Stopwatch()
             async with self._opened(target, connection, watch) as service:
-                stamp, service_id = await self._write(service, target, sequence, request_id)
+                stamp, headers = await self._write(service, target, sequence, replacing, request_id)
                 watch.begin(None)
                 duration = watch.elapsed()
-        except _NotOursError:
-            return _failed(NOT_OURS, started_at, watch, request_id), None
         except ERRORS as error:
             failure = failure_of(error, where(connection.primary, watch))
             return _failed(failure, started_at, watch, request_id), None
@@ -135,7 +122,8 @@ class CanaryWriter:
             duration=duration,
             phases=watch.phases(),
             status_code=_CREATED,
-            request_id=service_id,
+            etag=headers.get("etag"),
+            request_id=headers.get("request_id"),
             client_request_id=request_id,
         )
         return reading, stamp
@@ -169,24 +157,29 @@ class CanaryWriter:
         )
 
     async def _write(
-        self, service: BlobServiceClient, target: Target, sequence: int | None, request_id: str
-    ) -> tuple[Stamp, str | None]:
+        self,
+        service: BlobServiceClient,
+        target: Target,
+        sequence: int,
+        replacing: str | None,
+        request_id: str,
+    ) -> tuple[Stamp, Mapping[str, Any]]:
         blob = service.get_blob_client(target.container, target.blob)
-        if sequence is None:
-            sequence, is_there = await _next_sequence(blob, request_id)
-            if is_there and target.name not in self._written:
-                self._found.add(target.name)
+        if replacing is not None and target.name not in self._written:
+            self._found.add(target.name)
         self._written.add(target.name)
         try:
-            return await self._put(blob, sequence, request_id)
+            return await self._put(blob, sequence, replacing, request_id)
         except HttpResponseError as error:
             if service_error(error) != CONTAINER_MISSING:
                 raise
         if await create_container(service, target.container, request_id):
             self._created.add(target.name)
-        return await self._put(blob, sequence, request_id)
+        return await self._put(blob, sequence, None, request_id)
 
-    async def _put(self, blob: BlobClient, sequence: int, request_id: str) -> tuple[Stamp, str | None]:
+    async def _put(
+        self, blob: BlobClient, sequence: int, replacing: str | None, request_id: str
+    ) -> tuple[Stamp, Mapping[str, Any]]:
         # The time before the PUT, not after: lag is counted from it and must never be told too small.
         stamp = self._stamp(sequence)
         headers = await put(
@@ -194,9 +187,10 @@ class CanaryWriter:
             self._body.content,
             content_type=self._body.content_type,
             metadata=canary.encode(stamp),
+            condition=unchanged(replacing),
             request_id=request_id,
         )
-        return stamp, headers.get("request_id")
+        return stamp, headers
 
     def _stamp(self, sequence: int) -> Stamp:
         return canary.stamp(
@@ -246,17 +240,3 @@ def _failed(failure: Failure, started_at: datetime, watch: Stopwatch, request_id
         request_id=failure.request_id,
         client_request_id=request_id,
     )
-
-
-async def _next_sequence(blob: BlobClient, request_id: str) -> tuple[int, bool]:
-    """Return the sequence after the one that the blob shows, 1 where it has none; and if there is a blob."""
-    try:
-        shown = await blob.get_blob_properties(client_request_id=request_id)
-    except ResourceNotFoundError as error:
-        if service_error(error) not in MISSING:
-            raise
-        return 1, False
-    stamp = canary.decode(shown.metadata)
-    if stamp is None:
-        raise _NotOursError
-    return stamp.sequence + 1, True

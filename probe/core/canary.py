@@ -15,6 +15,10 @@ from typing import Self
 SIZE_LIMIT = 4 * 1024 * 1024
 """The most bytes of a body that are read; more is the error ``size``."""
 
+SEQUENCE_LIMIT = 10**17
+"""The highest sequence that a stamp may have. A write a second comes nowhere near it in a million years."""
+
+_DIGITS = len(str(SEQUENCE_LIMIT))
 _KEYS = ("sequence", "writtenat", "sha256", "writer")
 
 
@@ -26,6 +30,11 @@ class Stamp:
     written_at: datetime
     sha256: str
     writer: str
+
+    @property
+    def is_plausible(self) -> bool:
+        """Return whether so high a sequence leaves room for all the writes that may follow it."""
+        return self.sequence <= SEQUENCE_LIMIT // 2
 
     def covers(self, other: Self) -> bool:
         """Return whether who shows this stamp has seen ``other``: the same writer's later or equal one.
@@ -40,11 +49,16 @@ class Stamp:
 def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> Stamp:
     """Return the stamp of a body that is about to be written, equal to the one that will be read back.
 
-    So ``writer`` is kept to printable ASCII, as a header wants it.
+    So ``writer`` is spelled as a header wants it.
     """
     digest = hashlib.sha256(body).hexdigest()
-    kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in writer).strip()
-    return Stamp(sequence=sequence, written_at=written_at, sha256=digest, writer=kept or "-")
+    return Stamp(sequence=sequence, written_at=written_at, sha256=digest, writer=writer_name(writer))
+
+
+def writer_name(text: str) -> str:
+    """Return a writer's name as a stamp carries it."""
+    kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in text).strip()
+    return kept or "-"
 
 
 def encode(value: Stamp) -> dict[str, str]:
@@ -62,7 +76,9 @@ def decode(metadata: Mapping[str, str]) -> Stamp | None:
     found = {key.lower(): value for key, value in metadata.items()}
     try:
         sequence, written_at, sha256, writer = (found[key] for key in _KEYS)
-        if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= 18):  # noqa: PLR2004 - int64
+        if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _DIGITS):
+            return None
+        if int(sequence) > SEQUENCE_LIMIT:
             return None
         when = datetime.fromisoformat(written_at)
     except (KeyError, ValueError):

@@ -98,6 +98,8 @@ class Phases:
 class Reading:
     """What one attempt showed.
 
+    ``etag`` is the tag of the version that was read, or that a write made.
+
     ``detail`` is a short human sentence about a failure, free of secrets. ``service_error`` is Azure's own
     code (``x-ms-error-code``), ``request_id`` its ``x-ms-request-id``, ``client_request_id`` ours.
     """
@@ -110,6 +112,7 @@ class Reading:
     status_code: int | None = None
     phases: Phases = field(default_factory=Phases)
     canary: Stamp | None = None
+    etag: str | None = None
     detail: str | None = None
     service_error: str | None = None
     request_id: str | None = None
@@ -130,6 +133,19 @@ class Reading:
     @property
     def ended_at(self) -> datetime:
         return self.started_at + self.duration
+
+    @property
+    def canary_age(self) -> timedelta | None:
+        """Return how old the canary was when it was read; a writer's clock ahead of ours makes it 0."""
+        return max(self.ended_at - self.canary.written_at, timedelta(0)) if self.canary else None
+
+    @property
+    def is_azures(self) -> bool:
+        """Return whether Azure Storage gave this answer, good or bad: all of its answers carry its id.
+
+        Source: https://learn.microsoft.com/rest/api/storageservices/common-rest-api-headers
+        """
+        return self.request_id is not None or self.ok
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

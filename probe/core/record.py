@@ -2,35 +2,49 @@
 
 Rules kept here: folding is the only way that a record changes, and folding a tick's facts onto a record that
 another tick saved meanwhile loses neither's; every collection is bounded; a time from the future is clamped
-to now and counted, so that one bad clock cannot stop the ticks that follow.
+to now and counted, so that one bad clock cannot stop the ticks that follow. What a tick saw is judged by what
+it knew when it looked; who else wrote is judged by the newest record, which knows our other ticks' writes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from probe.core import replication as replications
 from probe.core.breaker import Breaker, Fact, Transition
 from probe.core.canary import Stamp
-from probe.core.replication import Delay, Ledger
+from probe.core.event import Event, EventKind
+from probe.core.incident import Incident, Standing, incident_after
+from probe.core.look import Loss, is_ours
+from probe.core.reading import Read
+from probe.core.replication import Delay, Ledger, RecoveryPoint, Sync, recovery_point
+from probe.core.report import upgraded
 from probe.core.target import Location, Policy
+from probe.core.times import time_text
+from probe.core.verdict import EndpointJudgement, Judgement, RedundancyJudgement, TargetJudgement
 
-SCHEMA = 1
+SCHEMA = 2
+OLDEST = 1
+"""The oldest schema of a document that is still read."""
 HISTORY_LIMIT = 60
 TRANSITIONS_LIMIT = 50
+EVENTS_LIMIT = 50
 SKEW_ALLOWED = timedelta(seconds=5)
 """A saved time that is ahead of now by no more is another machine's clock, not a wrong one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One tick in the history of a target, for the status page; durations in seconds."""
+    """One tick in the history of a target, for the status page; durations in seconds.
+
+    ``last_sync_age`` is the age of the recovery point.
+    """
 
     at: datetime
     verdict: str
     primary: str
     secondary: str | None
+    redundancy: str | None = None
     served_primary: int
     served_secondary: int
     served_none: int
@@ -50,14 +64,26 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRecord:
-    """What is remembered of one target. ``last`` is its part of the last tick's report, as JSON values."""
+    """What is remembered of one target. ``last`` is its part of the last tick's report, as JSON values.
+
+    ``standings`` are the verdicts that hold, of ``target``, ``primary``, ``secondary`` and ``redundancy``.
+    """
 
     breaker: Breaker
     ledger: Ledger
     secondary_seen_at: datetime | None = None
+    recovery: RecoveryPoint | None = None
+    standings: dict[str, Standing] = field(default_factory=dict)
+    incident: Incident | None = None
+    events: tuple[Event, ...] = ()
     transitions: tuple[Transition, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     last: dict[str, Any] | None = None
+
+    @classmethod
+    def fresh(cls, now: datetime) -> Self:
+        """Return the record of a target that was never probed."""
+        return cls(breaker=Breaker.fresh(now), ledger=Ledger())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,64 +100,232 @@ class ShardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickFacts:
-    """What one tick found out about one target, in the order it happened."""
+    """What one tick found out about one target, in the order it happened.
+
+    ``looked`` is what the locations showed before the write, ``shown`` what they showed after it. ``gone``
+    says what was missing at the primary that had been there. ``tried`` is the sequence that was sent,
+    ``written`` its stamp once it was acknowledged, ``etag`` the tag of the version that is there now.
+    ``lag_at`` is when the secondary was looked at last for the lag, where that was not before the write.
+    """
 
     attempts: Sequence[Fact] = ()
+    writer: str = "-"
+    looked: Sequence[Sighting] = ()
+    gone: str | None = None
+    loss: Loss | None = None
+    tried: int = 0
     written: Stamp | None = None
+    etag: str | None = None
     shown: Sequence[Sighting] = ()
+    lag_at: datetime | None = None
+    sync: Sync | None = None
     finished_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
+    """A record after a tick's facts, and what they caused on it. ``lag`` is what the look observed."""
+
     record: TargetRecord
     transitions: tuple[Transition, ...]
     delays: tuple[Delay, ...]
-
-
-def fresh(now: datetime) -> TargetRecord:
-    """Return the record of a target that was never probed."""
-    return TargetRecord(breaker=Breaker.fresh(now), ledger=Ledger())
+    events: tuple[Event, ...] = ()
+    lag: timedelta | None = None
 
 
 def fold(record: TargetRecord, facts: TickFacts, *, policy: Policy, geo: bool) -> Folded:
-    """Return the record after a tick's facts, with the transitions and delays that they cause on it."""
-    value, events = record.breaker.replay(facts.attempts, policy=policy)
-    value, elapsed = value.elapse(policy=policy, now=facts.finished_at)
-    ledger, seen_at, delays = _ledger(record, facts, geo=geo)
-    transitions = events + elapsed
+    """Return the record after a tick's facts, with what they cause on it."""
+    breaker, moved = record.breaker.replay(facts.attempts, policy=policy)
+    breaker, elapsed = breaker.elapse(policy=policy, now=facts.finished_at)
+    transitions = moved + elapsed
+    ledger, events = _looked(record.ledger, facts)
+    ledger, seen_at, delays, lag = _ledger(ledger, record.secondary_seen_at, facts)
+    if not geo:  # there may have been a secondary; what it showed must not pass for replication today
+        ledger, seen_at, lag = replace(ledger, unseen=(), secondary_shown=None), None, None
     folded = replace(
         record,
-        breaker=value,
+        breaker=breaker,
         ledger=ledger,
         secondary_seen_at=seen_at,
+        recovery=recovery_point(record.recovery, facts.sync, facts.finished_at) if geo else None,
         transitions=(record.transitions + transitions)[-TRANSITIONS_LIMIT:],
+        events=(record.events + events)[-EVENTS_LIMIT:],
     )
-    return Folded(record=folded, transitions=transitions, delays=delays)
+    return Folded(record=folded, transitions=transitions, delays=delays, events=events, lag=lag)
 
 
 def _ledger(
-    record: TargetRecord, facts: TickFacts, *, geo: bool
-) -> tuple[Ledger, datetime | None, tuple[Delay, ...]]:
-    ledger, seen_at = record.ledger, record.secondary_seen_at
-    delays: tuple[Delay, ...] = ()
+    ledger: Ledger, seen_at: datetime | None, facts: TickFacts
+) -> tuple[Ledger, datetime | None, tuple[Delay, ...], timedelta | None]:
+    ledger, seen_at, delays = _sighted(ledger, seen_at, facts.looked)
+    seen = any(each.location is Location.SECONDARY for each in facts.looked)
+    lag = _lag(ledger, facts, facts.looked[-1].at if facts.looked else facts.finished_at, seen=seen)
     if facts.written:
-        ledger = replications.written(ledger, facts.written)
-    for each in facts.shown:
-        ledger, more = replications.shown(ledger, each.location, each.stamp, at=each.at, since=seen_at)
+        ledger = ledger.after_write(facts.written, facts.etag)
+    ledger = replace(ledger, tried=max(ledger.tried, facts.tried), etag=facts.etag or ledger.etag)
+    ledger, seen_at, more = _sighted(ledger, seen_at, facts.shown)
+    if facts.lag_at:
+        lag = _lag(ledger, facts, facts.lag_at, seen=True)
+    return ledger, seen_at, delays + more, lag
+
+
+def _sighted(
+    ledger: Ledger, seen_at: datetime | None, sightings: Sequence[Sighting]
+) -> tuple[Ledger, datetime | None, tuple[Delay, ...]]:
+    delays: tuple[Delay, ...] = ()
+    for each in sightings:
+        ledger, more = ledger.after_sighting(each.location, each.stamp, at=each.at, since=seen_at)
         delays += more
         if each.location is Location.SECONDARY:
             seen_at = max(seen_at, each.at) if seen_at else each.at
-    if not geo:  # there may have been a secondary; what it showed must not pass for replication today
-        return replace(ledger, unseen=(), secondary_shown=None), None, delays
     return ledger, seen_at, delays
 
 
-def remember(record: TargetRecord, moment: HistoryEntry, last: dict[str, Any]) -> TargetRecord:
+def _lag(ledger: Ledger, facts: TickFacts, at: datetime, *, seen: bool) -> timedelta | None:
+    """Return the lag at a look. That nothing is owed says nothing while no write arrives or no look does."""
+    found = ledger.lag(at)
+    if found == timedelta(0) and not (seen and facts.written):
+        return None
+    return found
+
+
+def _looked(ledger: Ledger, facts: TickFacts) -> tuple[Ledger, tuple[Event, ...]]:
+    """Return the ledger after the look at the primary, and what it tells of others."""
+    events = []
+    there = next((each for each in facts.looked if each.location is Location.PRIMARY), None)
+    if facts.gone and not ledger.gone:
+        events.append(Event(kind=EventKind.CANARY_GONE, at=facts.finished_at, reason=facts.gone))
+        ledger = replace(ledger, gone=True)
+    if facts.loss:
+        events.append(_lost(facts.loss, facts.finished_at))
+        ledger = ledger.after_loss(facts.loss.there)
+    if there:
+        ledger, told = _writer_seen(replace(ledger, gone=False), facts, there)
+        events += told
+    return ledger, tuple(events)
+
+
+def _lost(loss: Loss, at: datetime) -> Event:
+    return Event(
+        kind=EventKind.FAILOVER_WITH_LOSS,
+        at=at,
+        reason=f"the primary has lost {loss.writes} acknowledged writes, "
+        f"made from {loss.from_:%H:%M:%S} to {loss.to:%H:%M:%S} UTC: the account failed over",
+        details={
+            "lost_writes": loss.writes,
+            "lost_from": time_text(loss.from_),
+            "lost_to": time_text(loss.to),
+        },
+    )
+
+
+def _writer_seen(ledger: Ledger, facts: TickFacts, seen: Sighting) -> tuple[Ledger, list[Event]]:
+    """Judge whose canary the primary showed.
+
+    One in our own name that no tick of ours accounts for is told a tick later: until then the tick that wrote
+    it, if it ran beside this one, has saved what it did.
+    """
+    stamp, ours = seen.stamp, seen.stamp.writer == facts.writer
+    if not is_ours(stamp, facts.writer):
+        if ledger.stranger == stamp.writer:
+            return ledger, []
+        reason = f"{stamp.writer!r} writes the blob that this probe ({facts.writer!r}) would write"
+        return replace(ledger, stranger=stamp.writer), [_stranger(reason, stamp, seen.at)]
+    if ledger.stranger not in (None, facts.writer):
+        ledger = replace(ledger, stranger=None)
+    unclaimed, events = ledger.unclaimed, []
+    if unclaimed and unclaimed.sequence != facts.tried and ledger.stranger is None:
+        reason = (
+            f"somebody wrote in this probe's own name ({facts.writer!r}): another process of that name, "
+            "a state that was restored, or a tick that ended before it could save"
+        )
+        events.append(_stranger(reason, unclaimed, seen.at))
+        ledger = replace(ledger, stranger=facts.writer)
+    strange = ours and not ledger.is_empty and stamp.sequence > ledger.known_sequence(facts.writer)
+    return replace(ledger, unclaimed=stamp if strange else None), events
+
+
+def _stranger(reason: str, stamp: Stamp, at: datetime) -> Event:
+    return Event(kind=EventKind.SECOND_WRITER, at=at, reason=reason, details={"writer": stamp.writer})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded:
+    """A record after a tick's verdicts, the verdicts with since when they hold, and the events of that."""
+
+    record: TargetRecord
+    judgement: Judgement
+    events: tuple[Event, ...]
+
+
+def conclude(
+    record: TargetRecord,
+    judgement: Judgement,
+    *,
+    reads: Sequence[Read],
+    recovery_point_age: timedelta | None,
+    began_at: datetime,
+) -> Concluded:
+    """Return the record after a tick's verdicts: since when they hold, and the incident that they make."""
+    incident, closed = incident_after(
+        record.incident,
+        judgement.target,
+        reads=reads,
+        recovery_point_age=recovery_point_age,
+        began_at=began_at,
+    )
+    events = (closed,) if closed else ()
+    standings = _standings(record.standings, judgement, began_at)
+    return Concluded(
+        record=replace(
+            record,
+            standings=standings,
+            incident=incident,
+            events=(record.events + events)[-EVENTS_LIMIT:],
+        ),
+        judgement=_since(judgement, standings),
+        events=events,
+    )
+
+
+def _standings(known: dict[str, Standing], judgement: Judgement, at: datetime) -> dict[str, Standing]:
+    judged: dict[str, TargetJudgement | EndpointJudgement | RedundancyJudgement | None] = {
+        "target": judgement.target,
+        "primary": judgement.primary,
+        "secondary": judgement.secondary,
+        "redundancy": judgement.redundancy,
+    }
+    return {
+        name: known[name].after(each.verdict, at)
+        if name in known
+        else Standing(verdict=each.verdict, since=at)
+        for name, each in judged.items()
+        if each
+    }
+
+
+def _since(judgement: Judgement, standings: dict[str, Standing]) -> Judgement:
+    secondary, redundancy = judgement.secondary, judgement.redundancy
+    return replace(
+        judgement,
+        target=replace(judgement.target, since=standings["target"].since),
+        primary=replace(judgement.primary, since=standings["primary"].since),
+        secondary=secondary and replace(secondary, since=standings["secondary"].since),
+        redundancy=redundancy and replace(redundancy, since=standings["redundancy"].since),
+    )
+
+
+def remember(record: TargetRecord, entry: HistoryEntry, last: dict[str, Any]) -> TargetRecord:
     """Return the record with the tick added to its history, in the order of time."""
-    history = sorted((*record.history, moment), key=lambda each: each.at)[-HISTORY_LIMIT:]
-    latest = history[-1] is moment or record.last is None
+    history = sorted((*record.history, entry), key=lambda each: each.at)[-HISTORY_LIMIT:]
+    latest = history[-1] is entry or record.last is None
     return replace(record, history=tuple(history), last=last if latest else record.last)
+
+
+def carried_over(record: ShardRecord) -> ShardRecord:
+    """Return the record of an earlier schema as one of this: the last reports get what they did not say."""
+    targets = {name: replace(each, last=upgraded(each.last)) for name, each in record.targets.items()}
+    return replace(record, schema=SCHEMA, targets=targets)
 
 
 def clamped(record: ShardRecord, now: datetime) -> ShardRecord:
@@ -177,7 +371,14 @@ def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> Tar
             primary_shown=stamped(ledger.primary_shown),
             secondary_shown=stamped(ledger.secondary_shown),
             unseen=tuple(replace(each, written_at=clamp(each.written_at)) for each in ledger.unseen),
+            unclaimed=stamped(ledger.unclaimed),
+            secondary_shown_at=ledger.secondary_shown_at and clamp(ledger.secondary_shown_at),
         ),
+        recovery=record.recovery
+        and replace(record.recovery, at=clamp(record.recovery.at), told_at=clamp(record.recovery.told_at)),
+        standings={name: replace(each, since=clamp(each.since)) for name, each in record.standings.items()},
+        incident=record.incident and replace(record.incident, began_at=clamp(record.incident.began_at)),
+        events=tuple(replace(each, at=clamp(each.at)) for each in record.events),
         secondary_seen_at=record.secondary_seen_at and clamp(record.secondary_seen_at),
         transitions=tuple(replace(each, at=clamp(each.at)) for each in record.transitions),
         history=tuple(replace(each, at=clamp(each.at)) for each in record.history),

@@ -1,8 +1,8 @@
 """Replication: how far the secondary's canary is behind, and Azure's own bound beside it.
 
-Rules kept here: what is unknown is ``None`` and never 0; lag is an observation of our canary, last sync age
-is Azure's bound on every write, and neither stands for the other, because replication is out of order. The
-ledger is bounded and never forgets the oldest write that the secondary has not shown.
+Rules kept here: what is unknown is ``None`` and never 0; lag is an observation of our canary, the recovery
+point is Azure's bound on every write, and neither stands for the other, because replication is out of order.
+The ledger is bounded and never forgets the oldest write that the secondary has not shown.
 
 Source: https://learn.microsoft.com/azure/storage/common/last-sync-time-get (LastSyncTime: to the second;
 all writes before it are readable on the secondary, later ones may or may not be).
@@ -11,6 +11,7 @@ all writes before it are readable on the secondary, later ones may or may not be
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from probe.core.canary import Stamp
 from probe.core.target import Location
@@ -36,20 +37,11 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """What was written and what each location has shown of it.
+class RecoveryPoint:
+    """Azure's newest LastSyncTime: every write before ``at`` is on the secondary, as it said ``told_at``."""
 
-    ``unseen`` are the writes that the secondary has not shown yet, oldest first; ``newest`` the last one
-    written; ``shown`` the newest stamp each location has shown, which is the floor for ``rollback``.
-    """
-
-    newest: Stamp | None = None
-    unseen: tuple[Stamp, ...] = ()
-    primary_shown: Stamp | None = None
-    secondary_shown: Stamp | None = None
-
-    def shown(self, location: Location) -> Stamp | None:
-        return self.primary_shown if location is Location.PRIMARY else self.secondary_shown
+    at: datetime
+    told_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,30 +54,107 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replication:
-    """What is known of replication after a tick. ``status`` and the rest are ``None`` where unknown."""
+class Ledger:
+    """What was written and what each location has shown of it.
 
-    status: SyncStatus | None = None
-    last_sync_time: datetime | None = None
-    last_sync_age: timedelta | None = None
-    lag: timedelta | None = None
-    within_rpo: bool | None = None
-    delays: tuple[Delay, ...] = field(default=())
+    ``unseen`` are the writes that the secondary has not shown yet, oldest first; ``newest`` the last one that
+    was acknowledged; ``tried`` the highest sequence that was ever sent, acknowledged or not. ``etag`` is the
+    tag of the version that the primary had last. The ``shown`` stamps are the newest that each location has
+    shown, which is the floor for ``rollback``; ``secondary_shown_at`` is when it first showed its.
 
+    What was told already is remembered, so that it is told once: ``stranger`` names the other writer,
+    ``gone`` says that the canary was missing. ``unclaimed`` is a stamp in our name that no tick of ours has
+    accounted for yet.
+    """
 
-def next_sequence(ledger: Ledger) -> int:
-    """Return the sequence of the next write: above everything written or shown, so that it never repeats."""
-    known = (ledger.newest, ledger.primary_shown, ledger.secondary_shown)
-    return 1 + max((each.sequence for each in known if each), default=0)
+    newest: Stamp | None = None
+    unseen: tuple[Stamp, ...] = ()
+    primary_shown: Stamp | None = None
+    secondary_shown: Stamp | None = None
+    secondary_shown_at: datetime | None = None
+    etag: str | None = None
+    tried: int = 0
+    stranger: str | None = None
+    unclaimed: Stamp | None = None
+    gone: bool = False
 
+    def shown(self, location: Location) -> Stamp | None:
+        return self.primary_shown if location is Location.PRIMARY else self.secondary_shown
 
-def written(ledger: Ledger, stamp: Stamp) -> Ledger:
-    """Return the ledger after a successful write; two writers' entries stand in the order of their times."""
-    unseen = tuple(sorted({*ledger.unseen, stamp}, key=lambda each: each.written_at))
-    if ledger.secondary_shown and ledger.secondary_shown.covers(stamp):
-        unseen = ledger.unseen
-    newest = stamp if ledger.newest is None or stamp.covers(ledger.newest) else ledger.newest
-    return replace(ledger, newest=newest, unseen=_thinned(unseen))
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing is remembered of this canary."""
+        return not (self.newest or self.primary_shown or self.secondary_shown or self.tried)
+
+    def known_sequence(self, writer: str) -> int:
+        """Return the highest sequence that is accounted for in a writer's name, 0 before the first."""
+        ours = (each.sequence for each in (self.newest, self.primary_shown) if each and each.writer == writer)
+        return max(self.tried, *ours, 0)
+
+    def next_sequence(self, there: Stamp | None = None) -> int:
+        """Return the sequence of the next write: above everything written or shown, so that it never repeats.
+
+        ``there`` is what the primary shows now.
+        """
+        stamps = (self.newest, self.primary_shown, self.secondary_shown, there)
+        known = (each.sequence for each in stamps if each and each.is_plausible)
+        return 1 + max(self.tried, *known, 0)
+
+    def after_write(self, stamp: Stamp, etag: str | None = None) -> Self:
+        """Return the ledger after a successful write; two writers' entries stand in the order of time."""
+        unseen = tuple(sorted({*self.unseen, stamp}, key=lambda each: each.written_at))
+        if self.secondary_shown and self.secondary_shown.covers(stamp):
+            unseen = self.unseen
+        latest = self.newest is None or stamp.covers(self.newest)
+        return replace(
+            self,
+            newest=stamp if latest else self.newest,
+            etag=etag if latest else self.etag,
+            tried=max(self.tried, stamp.sequence),
+            unseen=_thinned(unseen),
+            gone=False,
+        )
+
+    def after_sighting(
+        self, location: Location, stamp: Stamp, *, at: datetime, since: datetime | None
+    ) -> tuple[Self, tuple[Delay, ...]]:
+        """Return the ledger after a location showed a stamp, and the delays of the writes first shown by it.
+
+        ``since`` is when the secondary was last read before: the write arrived between then and ``at``, which
+        is the delay's error bound; a ``since`` after ``at`` (another tick's) bounds nothing. An older stamp
+        than already shown changes nothing, and so does one whose sequence nobody can have come to by writing:
+        it would be a floor for ever.
+        """
+        floor = self.shown(location)
+        if not stamp.is_plausible or (floor is not None and not stamp.covers(floor)):
+            return self, ()
+        if location is Location.PRIMARY:
+            return replace(self, primary_shown=stamp), ()
+        arrived = tuple(each for each in self.unseen if stamp.covers(each))
+        unseen = tuple(each for each in self.unseen if not stamp.covers(each))
+        delays = tuple(_delay(each, at, since) for each in arrived)
+        first_at = at if stamp != floor else self.secondary_shown_at
+        return replace(self, secondary_shown=stamp, secondary_shown_at=first_at, unseen=unseen), delays
+
+    def after_loss(self, there: Stamp) -> Self:
+        """Return the ledger after a failover that kept nothing newer than ``there``.
+
+        What both locations must show from now on is learned anew; the lost writes are waited for no longer.
+        """
+        kept = tuple(each for each in self.unseen if there.covers(each))
+        secondary = self.secondary_shown
+        if secondary and not there.covers(secondary):
+            secondary = None
+        return replace(self, newest=there, primary_shown=there, secondary_shown=secondary, unseen=kept)
+
+    def lag(self, now: datetime) -> timedelta | None:
+        """Return how far the secondary's canary is behind; ``None`` before anything was written or shown.
+
+        0 when it shows the newest write; else the age of the oldest write that it has not shown.
+        """
+        if self.unseen:
+            return max(now - self.unseen[0].written_at, timedelta(0))
+        return timedelta(0) if self.newest and self.secondary_shown else None
 
 
 def _thinned(unseen: tuple[Stamp, ...]) -> tuple[Stamp, ...]:
@@ -95,26 +164,6 @@ def _thinned(unseen: tuple[Stamp, ...]) -> tuple[Stamp, ...]:
     inner = range(1, len(unseen) - 1)
     spare = min(inner, key=lambda index: unseen[index + 1].written_at - unseen[index - 1].written_at)
     return _thinned(unseen[:spare] + unseen[spare + 1 :])
-
-
-def shown(
-    ledger: Ledger, location: Location, stamp: Stamp, *, at: datetime, since: datetime | None
-) -> tuple[Ledger, tuple[Delay, ...]]:
-    """Return the ledger after a location showed a stamp, and the delays of the writes first shown by it.
-
-    ``since`` is when the secondary was last read before: the write arrived between then and ``at``, which
-    is the delay's error bound; a ``since`` after ``at`` (another tick's) bounds nothing. An older stamp than
-    already shown changes nothing.
-    """
-    floor = ledger.shown(location)
-    if floor is not None and not stamp.covers(floor):
-        return ledger, ()
-    if location is Location.PRIMARY:
-        return replace(ledger, primary_shown=stamp), ()
-    arrived = tuple(each for each in ledger.unseen if stamp.covers(each))
-    unseen = tuple(each for each in ledger.unseen if not stamp.covers(each))
-    delays = tuple(_delay(each, at, since) for each in arrived)
-    return replace(ledger, secondary_shown=stamp, unseen=unseen), delays
 
 
 def _delay(stamp: Stamp, at: datetime, since: datetime | None) -> Delay:
@@ -127,33 +176,57 @@ def _delay(stamp: Stamp, at: datetime, since: datetime | None) -> Delay:
     )
 
 
-def lag(ledger: Ledger, now: datetime) -> timedelta | None:
-    """Return how far the secondary's canary is behind; ``None`` before anything was written or shown.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replication:
+    """What is known of replication after a tick; ``None`` where it is unknown.
 
-    0 when it shows the newest write; else the age of the oldest write that it has not shown.
+    ``status`` and ``last_sync_time`` are what the stats said in this tick. The recovery point may be from an
+    earlier one: ``reason`` says why it is not from this one, or why there is none. ``secondary_sequence`` is
+    the newest canary that the secondary has shown, ``secondary_delay`` how old it was when first seen there.
     """
-    if ledger.unseen:
-        return max(now - ledger.unseen[0].written_at, timedelta(0))
-    return timedelta(0) if ledger.newest and ledger.secondary_shown else None
+
+    status: SyncStatus | None = None
+    last_sync_time: datetime | None = None
+    recovery_point: datetime | None = None
+    recovery_point_age: timedelta | None = None
+    lag: timedelta | None = None
+    within_rpo: bool | None = None
+    reason: str | None = None
+    secondary_sequence: int | None = None
+    secondary_delay: timedelta | None = None
+    delays: tuple[Delay, ...] = field(default=())
 
 
-def replication(
-    ledger: Ledger, sync: Sync | None, *, now: datetime, rpo: timedelta, delays: tuple[Delay, ...] = ()
+def recovery_point(known: RecoveryPoint | None, sync: Sync | None, at: datetime) -> RecoveryPoint | None:
+    """Return the recovery point after stats were had at a time; the latest word of Azure counts."""
+    if sync is None or sync.last_sync_time is None or (known and known.told_at > at):
+        return known
+    return RecoveryPoint(at=sync.last_sync_time, told_at=at)
+
+
+def replication(  # noqa: PLR0913 - what is known, each by its name
+    *,
+    ledger: Ledger,
+    sync: Sync | None,
+    point: RecoveryPoint | None,
+    lag: timedelta | None,
+    now: datetime,
+    rpo: timedelta,
+    reason: str | None = None,
+    delays: tuple[Delay, ...] = (),
 ) -> Replication:
-    """Return what is known of replication: our observation, Azure's bound, and both against the RPO.
-
-    The RPO is held when no known figure exceeds it; ``None`` where neither figure is known.
-    """
-    behind = lag(ledger, now)
-    age = None
-    if sync and sync.last_sync_time:
-        age = max(now - sync.last_sync_time, timedelta(0))
-    known = [each for each in (behind, age) if each is not None]
+    """Return what is known: our observation, and beside it Azure's bound, which alone is held to the RPO."""
+    age = max(now - point.at, timedelta(0)) if point else None
+    shown, first_at = ledger.secondary_shown, ledger.secondary_shown_at
     return Replication(
         status=sync.status if sync else None,
         last_sync_time=sync.last_sync_time if sync else None,
-        last_sync_age=age,
-        lag=behind,
-        within_rpo=all(each <= rpo for each in known) if known else None,
+        recovery_point=point.at if point else None,
+        recovery_point_age=age,
+        lag=lag,
+        within_rpo=None if age is None else age <= rpo,
+        reason=reason,
+        secondary_sequence=shown.sequence if shown else None,
+        secondary_delay=max(first_at - shown.written_at, timedelta(0)) if shown and first_at else None,
         delays=delays,
     )

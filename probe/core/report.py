@@ -1,23 +1,32 @@
 """The report: all that one tick found out, and its JSON document.
 
-Rules kept here: the document's names and units are an outward contract (schema 1): durations in seconds,
-times RFC 3339 in UTC, URLs without a query; what is unknown is ``null``.
+Rules kept here: the document's names and units are an outward contract, ``probe/schema/report-2.json``:
+durations in seconds, times RFC 3339 in UTC, URLs without a query; what is unknown is ``null``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from probe.core.breaker import Breaker, Transition
-from probe.core.canary import Stamp
+from probe.core.event import Event
+from probe.core.incident import Incident
+from probe.core.look import is_mended
 from probe.core.reading import Phases, Purpose, Read, Reading
 from probe.core.replication import Replication
 from probe.core.target import Forced, Location, Target
-from probe.core.verdict import EndpointJudgement, EndpointVerdict, Judgement, TargetVerdict
+from probe.core.times import seconds, time_text
+from probe.core.verdict import (
+    EndpointJudgement,
+    EndpointVerdict,
+    Judgement,
+    RedundancyJudgement,
+    TargetVerdict,
+)
 
-SCHEMA = 1
+SCHEMA = 2
 _CORRUPT = EndpointVerdict.CORRUPT
 
 
@@ -45,7 +54,9 @@ class TargetReport:
 
     ``readings`` has every attempt of the tick in the order it was made: the write, those of the reads, the
     checks and the service stats. ``previous`` are the verdicts of the tick before (target, primary,
-    secondary), ``None`` where there was none. ``skipped`` names the steps that the budget cut off.
+    secondary) and ``previous_redundancy`` that of its redundancy, ``None`` where there was none. ``skipped``
+    names the steps that the budget cut off; ``unwritten`` says why the canary was not tried to be written.
+    ``events`` are this tick's; ``incident`` is the one that is open after it.
     """
 
     target: Target
@@ -58,6 +69,10 @@ class TargetReport:
     replication: Replication
     written_sequence: int | None = None
     previous: tuple[str, str, str | None] | None = None
+    previous_redundancy: str | None = None
+    unwritten: str | None = None
+    events: Sequence[Event] = ()
+    incident: Incident | None = None
     skipped: Sequence[str] = ()
 
     @property
@@ -65,9 +80,13 @@ class TargetReport:
         return next((each for each in self.readings if each.purpose is Purpose.WRITE), None)
 
     def at(self, location: Location) -> list[Reading]:
-        """Return the readings of the canary at a location, in order: reads, trials and checks."""
+        """Return the readings of the canary at a location, in order: reads, trials and checks.
+
+        That there was none before this tick's write put one there is no reading of the canary.
+        """
         kept = (Purpose.READ, Purpose.TRIAL, Purpose.CHECK)
-        return [each for each in self.readings if each.location is location and each.purpose in kept]
+        seen = [each for each in self.readings if each.location is location and each.purpose in kept]
+        return [each for each in seen if not is_mended(each, self.write)]
 
     def judged(self, location: Location) -> EndpointJudgement | None:
         return self.judgement.primary if location is Location.PRIMARY else self.judgement.secondary
@@ -117,7 +136,7 @@ def exit_code(report: TickReport) -> int:
 
 
 def document(report: TickReport) -> dict[str, Any]:
-    """Return the report as JSON values, schema 1."""
+    """Return the report as JSON values, schema 2."""
     return {
         "schema": SCHEMA,
         "tick": {
@@ -143,6 +162,10 @@ def target_document(report: TargetReport) -> dict[str, Any]:
         "name": report.target.name,
         "verdict": judgement.target.verdict,
         "reason": judgement.target.reason,
+        "since": _since(judgement.target.since),
+        "redundancy": _redundancy(judgement.redundancy),
+        "incident": incident_document(report.incident),
+        "events": [event_document(each) for each in report.events],
         "endpoints": {str(each): _endpoint(report, each) for each in report.target.locations},
         "reads": [read_document(each) for each in report.reads],
         "breaker": breaker_document(report.breaker, report.target, report.forced),
@@ -153,27 +176,74 @@ def target_document(report: TargetReport) -> dict[str, Any]:
     }
 
 
+def upgraded(last: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a target's part of a document of schema 1 as one of schema 2; what is not in it is ``null``."""
+    if last is None:
+        return None
+    known = dict(last.get("replication") or {})
+    age = known.pop("last_sync_age_seconds", None)
+    missing = dict.fromkeys(("reason", "secondary_sequence", "secondary_delay_seconds"))
+    point = {"recovery_point": known.get("last_sync_time"), "recovery_point_age_seconds": age}
+    ends = {
+        name: {**dict.fromkeys(("since", "request_id")), **end}
+        for name, end in (last.get("endpoints") or {}).items()
+    }
+    return {
+        "since": None,
+        "redundancy": None,
+        "incident": None,
+        "events": [],
+        **last,
+        "endpoints": ends,
+        "replication": {**missing, **point, **known},
+    }
+
+
 def _endpoint(report: TargetReport, location: Location) -> dict[str, Any]:
     judged = report.judged(location)
     assert judged is not None, "every location of a target is judged"  # noqa: S101 - judge() keeps it
     reading = judged.reading
-    canary = reading.canary if reading else None
     return {
         "url": report.target.blob_url(location),
         "verdict": judged.verdict,
         "reason": judged.reason,
+        "since": _since(judged.since),
         "error_type": reading.error_type if reading else None,
         "status_code": reading.status_code if reading else None,
         "duration_seconds": seconds(reading.duration) if reading else None,
         "phases": _phases(reading.phases if reading else Phases()),
-        "canary_sequence": canary.sequence if canary else None,
-        "canary_age_seconds": seconds(_age(reading, canary)) if reading and canary else None,
+        "request_id": reading.request_id if reading else None,
+        "canary_sequence": reading.canary.sequence if reading and reading.canary else None,
+        "canary_age_seconds": seconds(reading.canary_age) if reading else None,
     }
 
 
-def _age(reading: Reading, canary: Stamp) -> timedelta:
-    """Return how old the canary was when it was read; a writer's clock ahead of ours makes it 0, not less."""
-    return max(reading.ended_at - canary.written_at, timedelta(0))
+def _since(value: datetime | None) -> str | None:
+    return time_text(value) if value else None
+
+
+def _redundancy(judged: RedundancyJudgement | None) -> dict[str, Any] | None:
+    """Return the verdict on redundancy; ``null`` for a target without a secondary."""
+    if judged is None:
+        return None
+    return {"verdict": judged.verdict, "reason": judged.reason, "since": _since(judged.since)}
+
+
+def incident_document(incident: Incident | None) -> dict[str, Any] | None:
+    """Return the open incident."""
+    if incident is None:
+        return None
+    return {
+        "began_at": time_text(incident.began_at),
+        "reason": incident.reason,
+        "reads_lost": incident.reads_lost,
+        "worst_read_seconds": incident.worst_read,
+    }
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """Return one event: its kind, reason and time, and its own figures beside them."""
+    return {"kind": event.kind, "reason": event.reason, "at": time_text(event.at), **event.details}
 
 
 def _phases(phases: Phases) -> dict[str, float | None]:
@@ -202,6 +272,8 @@ def attempt_document(reading: Reading) -> dict[str, Any]:
         "error_type": reading.error_type,
         "status_code": reading.status_code,
         "duration_seconds": seconds(reading.duration),
+        "request_id": reading.request_id,
+        "client_request_id": reading.client_request_id,
     }
 
 
@@ -240,29 +312,26 @@ def _replication(value: Replication) -> dict[str, Any]:
     return {
         "status": value.status,
         "last_sync_time": time_text(value.last_sync_time) if value.last_sync_time else None,
-        "last_sync_age_seconds": seconds(value.last_sync_age),
-        "lag_seconds": seconds(value.lag),
+        "recovery_point": time_text(value.recovery_point) if value.recovery_point else None,
+        "recovery_point_age_seconds": seconds(value.recovery_point_age),
         "within_rpo": value.within_rpo,
+        "reason": value.reason,
+        "lag_seconds": seconds(value.lag),
+        "secondary_sequence": value.secondary_sequence,
+        "secondary_delay_seconds": seconds(value.secondary_delay),
     }
 
 
 def _write(report: TargetReport) -> dict[str, Any] | None:
+    """Return the write; ``null`` where the target is only read from, or the budget ran out before it."""
     write = report.write
-    if write is None:
+    if write is None and report.unwritten is None:
         return None
     return {
-        "outcome": write.outcome,
-        "error_type": write.error_type,
+        "outcome": write.outcome if write else "not_tried",
+        "error_type": write.error_type if write else None,
+        "reason": report.unwritten or (write.detail if write else None),
         "sequence": report.written_sequence,
-        "duration_seconds": seconds(write.duration),
+        "duration_seconds": seconds(write.duration) if write else None,
+        "request_id": write.request_id if write else None,
     }
-
-
-def seconds(value: timedelta | None) -> float | None:
-    """Return a duration in seconds to the microsecond, ``None`` for ``None``."""
-    return None if value is None else round(value.total_seconds(), 6)
-
-
-def time_text(value: datetime) -> str:
-    """Return a time as RFC 3339 in UTC, for example ``2026-01-31T23:59:59.000001Z``."""
-    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

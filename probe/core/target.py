@@ -47,7 +47,12 @@ class Policy:
     cooldown: timedelta = timedelta(0)
     success_threshold: int = 3
     rpo: timedelta = timedelta(minutes=15)
+    lag_look: timedelta = timedelta(0)
     forced: Forced | None = None
+
+    def forced_at(self, now: datetime) -> Forced | None:
+        """Return where the operator forces reads to now, ``None`` where that is not so or is over."""
+        return self.forced if self.forced and now < self.forced.until else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

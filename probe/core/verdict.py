@@ -1,7 +1,8 @@
 """Verdicts: what the readings of a tick mean, always with a reason that a tired person can use.
 
 Rules kept here: every input gets a verdict; "is it us?" is asked before an endpoint is blamed; corruption is
-never outvoted by a later good reading; else the last reading decides, since it is the youngest.
+never outvoted by a later good reading; else the last reading decides, since it is the youngest. Whether reads
+are served and whether the data is safe are two verdicts: neither is mixed into the other.
 """
 
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from probe.core.reading import PATH_ERRORS, Fault, Read, Reading, fault_of
+from probe.core.look import LOST_THE_RACE
+from probe.core.reading import Fault, Read, Reading, fault_of
 from probe.core.redaction import without_queries
-from probe.core.replication import Ledger, Replication
+from probe.core.replication import Ledger, Replication, SyncStatus
 from probe.core.target import Location, Policy
+from probe.core.times import spoken
 
 _DENIED = ("401", "403")
 
@@ -34,6 +37,9 @@ class EndpointVerdict(StrEnum):
         return self in (type(self).HEALTHY, type(self).DEGRADED, type(self).STALE)
 
 
+_UNREADABLE = (EndpointVerdict.DOWN, EndpointVerdict.MISSING, EndpointVerdict.CORRUPT)
+
+
 class TargetVerdict(StrEnum):
     OK = "ok"
     REROUTED = "rerouted"
@@ -41,26 +47,48 @@ class TargetVerdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class RedundancyVerdict(StrEnum):
+    """Whether the data would survive the loss of the primary."""
+
+    PROTECTED = "protected"
+    BEHIND = "behind"
+    UNPROTECTED = "unprotected"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointJudgement:
-    """A location's verdict, its reason, and the reading that it rests on (``None`` when there was none)."""
+    """A location's verdict, its reason, and the reading that it rests on (``None`` when there was none).
+
+    ``since`` is when the first tick began that came to this verdict; the record fills it in, for all three.
+    """
 
     verdict: EndpointVerdict
     reason: str
     reading: Reading | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetJudgement:
     verdict: TargetVerdict
     reason: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedundancyJudgement:
+    verdict: RedundancyVerdict
+    reason: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that a target is judged by: the tick's readings of each location, its reads, and what is known.
 
-    ``store_reachable`` is ``False`` when the state store failed too; ``ledger`` is the one after the tick.
+    ``alive`` is ``False`` when everything failed alike and no independent sign of life was there either;
+    ``ledger`` is the one after the tick. ``unwritten`` says why the canary was not even tried to be written.
     """
 
     primary: Sequence[Reading]
@@ -69,9 +97,11 @@ class Evidence:
     ledger: Ledger
     replication: Replication
     write: Reading | None = None
+    unwritten: str | None = None
+    stats: Reading | None = None
     policy: Policy
     now: datetime
-    store_reachable: bool = True
+    alive: bool = True
     geo: bool = True
     stamped: bool = True
     cut_short: bool = False
@@ -82,27 +112,37 @@ class Judgement:
     primary: EndpointJudgement
     secondary: EndpointJudgement | None
     target: TargetJudgement
+    redundancy: RedundancyJudgement | None = None
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Return the verdicts of both endpoints and of the target."""
-    if _is_it_us(evidence):
-        return _ours(evidence)
-    primary = _unwritten(_endpoint(evidence.primary, evidence.policy), evidence.write)
-    secondary = _secondary(evidence, primary) if evidence.geo else None
-    return Judgement(primary=primary, secondary=secondary, target=_target(evidence, primary))
-
-
-def _is_it_us(evidence: Evidence) -> bool:
-    """Return if nothing at all was heard from outside; a server's 503 is an answer: we have a network."""
+    """Return the verdicts of both endpoints, of the target's reads and of its redundancy."""
     sides = [evidence.primary, evidence.secondary] if evidence.geo else [evidence.primary]
-    return not evidence.store_reachable and all(
-        side and all(each.error_type in PATH_ERRORS for each in side) for side in sides
+    if not evidence.alive and unheard(sides):
+        return _ours(evidence)
+    primary = _unwritten(_endpoint(evidence.primary, evidence.policy), evidence)
+    secondary = _secondary(evidence, primary) if evidence.geo else None
+    return Judgement(
+        primary=primary,
+        secondary=secondary,
+        target=_target(evidence, primary),
+        redundancy=_redundancy(evidence, secondary) if secondary else None,
     )
 
 
+def unheard(sides: Sequence[Sequence[Reading]]) -> bool:
+    """Return whether no word of Azure Storage was heard from any location: then it may well be us.
+
+    A 503 that Azure gave is a word: we have a network. One of a proxy or a sign-in page is none.
+    """
+    return all(side and not any(each.is_azures for each in side) for side in sides)
+
+
 def _ours(evidence: Evidence) -> Judgement:
-    reason = "every endpoint and the state store failed alike: the probe's own network is the likelier cause"
+    reason = (
+        "nothing of Azure Storage was heard from any endpoint, and no independent sign of life either: "
+        "the probe's own network is the likelier cause"
+    )
 
     def endpoint(side: Sequence[Reading]) -> EndpointJudgement:
         why = f"{reason} ({_failure(side[-1])})"
@@ -112,6 +152,9 @@ def _ours(evidence: Evidence) -> Judgement:
         primary=endpoint(evidence.primary),
         secondary=endpoint(evidence.secondary) if evidence.geo else None,
         target=TargetJudgement(verdict=TargetVerdict.INCONCLUSIVE, reason=reason),
+        redundancy=RedundancyJudgement(verdict=RedundancyVerdict.UNKNOWN, reason=reason)
+        if evidence.geo
+        else None,
     )
 
 
@@ -129,11 +172,17 @@ def _endpoint(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
     return _served(side, policy)
 
 
-def _unwritten(found: EndpointJudgement, write: Reading | None) -> EndpointJudgement:
-    """Judge a primary that serves reads but did not take the canary: degraded, and lag says nothing new."""
-    if write is None or write.ok or found.verdict is not EndpointVerdict.HEALTHY:
+def _unwritten(found: EndpointJudgement, evidence: Evidence) -> EndpointJudgement:
+    """Judge a primary that serves reads but did not take the canary: degraded, and lag says nothing new.
+
+    A write that lost to somebody else's of the same moment was not refused by the primary.
+    """
+    write = evidence.write
+    failed = write is not None and not write.ok and write.error_type not in LOST_THE_RACE
+    why = _failure(write) if write and failed else evidence.unwritten
+    if why is None or found.verdict is not EndpointVerdict.HEALTHY:
         return found
-    reason = f"it serves, but the canary could not be written: {_failure(write)}; the lag tells nothing new"
+    reason = f"it serves, but the canary could not be written: {why}; the lag tells nothing new"
     return EndpointJudgement(verdict=EndpointVerdict.DEGRADED, reason=reason, reading=found.reading)
 
 
@@ -163,10 +212,10 @@ def _served(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
         )
     elif slowest.duration > policy.slow_after:
         verdict, reading = EndpointVerdict.DEGRADED, slowest
-        reason = f"slow: {_s(slowest.duration)}, more than {_s(policy.slow_after)}"
+        reason = f"slow: {spoken(slowest.duration)}, more than {spoken(policy.slow_after)}"
     else:
         verdict = EndpointVerdict.HEALTHY
-        reason = f"{len(side)} of {len(side)} attempts served, the slowest in {_s(slowest.duration)}"
+        reason = f"{len(side)} of {len(side)} attempts served, the slowest in {spoken(slowest.duration)}"
     return EndpointJudgement(verdict=verdict, reason=reason, reading=reading)
 
 
@@ -179,31 +228,97 @@ def _secondary(evidence: Evidence, primary: EndpointJudgement) -> EndpointJudgem
             "the account lost its geo-redundancy, or it failed over"
         )
         return EndpointJudgement(verdict=EndpointVerdict.ABSENT, reason=reason, reading=found.reading)
-    if error == "404" and (age := _not_replicated_yet(evidence)) is not None:
-        reason = f"not replicated yet: the first canary was written {_s(age)} ago"
-        return EndpointJudgement(verdict=EndpointVerdict.INCONCLUSIVE, reason=reason, reading=found.reading)
+    if error == "404" and (why := _not_replicated_yet(evidence)):
+        return EndpointJudgement(verdict=EndpointVerdict.INCONCLUSIVE, reason=why, reading=found.reading)
     if found.verdict.up and (behind := _behind(evidence)):
         return EndpointJudgement(verdict=EndpointVerdict.STALE, reason=behind, reading=found.reading)
     return found
 
 
-def _not_replicated_yet(evidence: Evidence) -> timedelta | None:
-    """Return the age of the oldest write, if the secondary may still lawfully show none of them."""
+def _not_replicated_yet(evidence: Evidence) -> str | None:
+    """Return why the secondary may still lawfully show no canary, if so."""
     ledger = evidence.ledger
+    if evidence.stamped and ledger.newest is None and ledger.primary_shown is None:
+        return "not replicated yet: no canary is known to have been written"
     if ledger.secondary_shown or not ledger.unseen:
         return None
     age = max(evidence.now - ledger.unseen[0].written_at, timedelta(0))
-    return age if age <= evidence.policy.rpo else None
+    if age > evidence.policy.rpo:
+        return None
+    return f"not replicated yet: the first canary was written {spoken(age)} ago"
 
 
 def _behind(evidence: Evidence) -> str | None:
     known = evidence.replication
     rpo = evidence.policy.rpo
     if known.lag is not None and known.lag > rpo:
-        return f"the canary is {_s(known.lag)} behind, more than the RPO of {_s(rpo)}"
-    if known.last_sync_age is not None and known.last_sync_age > rpo:
-        return f"the last sync time is {_s(known.last_sync_age)} old, more than the RPO of {_s(rpo)}"
+        return f"the canary is {spoken(known.lag)} behind, more than the RPO of {spoken(rpo)}"
+    if known.recovery_point_age is not None and known.recovery_point_age > rpo:
+        age = spoken(known.recovery_point_age)
+        return f"the recovery point is {age} old, more than the RPO of {spoken(rpo)}"
     return None
+
+
+STATS_RIGHT = "Microsoft.Storage/storageAccounts/blobServices/read"
+"""What the stats need, and what the role Reader on the account gives; a container's data role does not.
+
+Source: https://github.com/Azure/azure-sdk-for-js/issues/13503
+"""
+
+
+def _redundancy(evidence: Evidence, secondary: EndpointJudgement) -> RedundancyJudgement:
+    known = evidence.replication
+    if reason := _lost(known, secondary):
+        return RedundancyJudgement(verdict=RedundancyVerdict.UNPROTECTED, reason=reason)
+    if reason := _refused(evidence, secondary):
+        return RedundancyJudgement(verdict=RedundancyVerdict.UNKNOWN, reason=reason)
+    if reason := _behind(evidence):
+        return RedundancyJudgement(verdict=RedundancyVerdict.BEHIND, reason=reason)
+    if known.recovery_point_age is None:
+        reason = known.reason or "no recovery point was ever known"
+        return RedundancyJudgement(verdict=RedundancyVerdict.UNKNOWN, reason=reason)
+    reason = f"every write up to {spoken(known.recovery_point_age)} ago is on the secondary"
+    return RedundancyJudgement(verdict=RedundancyVerdict.PROTECTED, reason=reason)
+
+
+def _lost(known: Replication, secondary: EndpointJudgement) -> str | None:
+    """Return why there is no second copy to rely on, if so."""
+    if known.status in (SyncStatus.UNAVAILABLE, SyncStatus.BOOTSTRAP):
+        return f"Azure says that geo-replication is {known.status}{_last_point(known)}"
+    if secondary.verdict is EndpointVerdict.ABSENT:
+        return secondary.reason
+    if secondary.verdict in _UNREADABLE:
+        return f"the secondary cannot be read: {secondary.reason}{_last_point(known)}"
+    return None
+
+
+def _refused(evidence: Evidence, secondary: EndpointJudgement) -> str | None:
+    """Return why the secondary does not let us know, if so."""
+    if secondary.verdict is EndpointVerdict.DENIED:
+        return f"the secondary refuses us: {secondary.reason}"
+    if evidence.stats is not None and evidence.stats.error_type in _DENIED:
+        return evidence.replication.reason
+    return None
+
+
+def _last_point(known: Replication) -> str:
+    if known.recovery_point is None:
+        return "; no recovery point is known"
+    return f"; the last recovery point is {known.recovery_point:%H:%M:%S} UTC"
+
+
+def stats_missing(stats: Reading | None, status: SyncStatus | None) -> str:
+    """Return why a tick brought no recovery point of its own."""
+    if stats is None:
+        return "the stats were not asked for: the tick's budget ran out first"
+    if stats.error_type in _DENIED:
+        return (
+            f"the stats were refused ({_failure(stats)}): they need {STATS_RIGHT}, "
+            "which Reader on the account gives"
+        )
+    if stats.error_type:
+        return f"the stats could not be had: {_failure(stats)}"
+    return f"Azure gives no last sync time; it says that geo-replication is {status}"
 
 
 def _target(evidence: Evidence, primary: EndpointJudgement) -> TargetJudgement:
@@ -244,9 +359,4 @@ def _unserved(lost: Sequence[Read], total: int) -> TargetJudgement:
 def _failure(reading: Reading) -> str:
     code = f" {reading.service_error}" if reading.service_error else ""
     detail = f" ({without_queries(reading.detail)})" if reading.detail else ""
-    return f"{reading.error_type}{code}{detail} after {_s(reading.duration)}"
-
-
-def _s(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f}".removesuffix(".0") + " s"
+    return f"{reading.error_type}{code}{detail} after {spoken(reading.duration)}"

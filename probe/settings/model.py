@@ -78,6 +78,9 @@ class Rules(BaseModel):
         None, description="when forcing ends, UTC, for example `2026-01-31T18:00:00Z`; required with it"
     )
     rpo: Seconds = Field(900, description="seconds that the secondary may be behind")
+    lag_look: SecondsOrZero = Field(
+        0, description="seconds after the write to look at the secondary a second time; `0`: not"
+    )
 
     def policy(self) -> Policy:
         """Return the policy; a default that another setting undercuts follows it down."""
@@ -99,6 +102,7 @@ class Rules(BaseModel):
             cooldown=timedelta(seconds=self.cooldown),
             success_threshold=self.success_threshold,
             rpo=timedelta(seconds=self.rpo),
+            lag_look=timedelta(seconds=self.lag_look),
             forced=forced,
         )
 

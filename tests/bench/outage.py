@@ -14,8 +14,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from probe import compose
-from probe.core import replication as replications
 from probe.core.breaker import Breaker, State
+from probe.core.replication import Ledger
 from probe.core.target import Location
 from probe.lab.account.pair import Pair
 from probe.reader import Reader
@@ -46,14 +46,14 @@ async def outage(pair: Pair, name: str, kind: str, options: dict[str, int]) -> R
     (target,) = app.settings.targets
     session = app.world.endpoints.open(target)
     try:
-        _, stamp = await session.write(sequence=None)
+        _, stamp = await session.write(sequence=1, replacing=None)
         assert stamp is not None, "the lab's primary takes writes"
         await pair.replicator.caught_up()
         reader = Reader(
             target=target,
             session=session,
             breaker=Breaker.fresh(compose.utc_now()),
-            ledger=replications.written(replications.Ledger(), stamp),
+            ledger=Ledger().after_write(stamp),
             clock=compose.utc_now,
             sleep=asyncio.sleep,
         )

@@ -34,14 +34,16 @@ class Tape:
     name: str
     target: Target
     rows: tuple[dict[str, str], ...]
+    fresh: bool = False
+    """The account never had a canary; else one was written, and replicated, before the first row."""
 
 
-def tape(name: str, table: str, probed: Target | None = None) -> Tape:
+def tape(name: str, table: str, probed: Target | None = None, *, fresh: bool = False) -> Tape:
     lines = [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
     head, *body = lines
     assert all(len(each) == len(head) for each in body), f"{name}: a row has not as many cells as the head"
     rows = tuple(dict(zip(head, each, strict=True)) for each in body)
-    return Tape(name=name, target=probed or target(), rows=rows)
+    return Tape(name=name, target=probed or target(), rows=rows, fresh=fresh)
 
 
 def until(minutes: float) -> timedelta:
@@ -53,7 +55,7 @@ TAPES = [
         "nothing is wrong",
         """
         primary | secondary | reads | breaker | primary is | secondary is | target | why
-        ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok     | the secondary is measured by a check
+        ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok     | the look measures the secondary
         ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok     | and so it goes on
         """,
     ),
@@ -63,7 +65,7 @@ TAPES = [
         primary | secondary | reads | breaker   | primary is | secondary is | target   | why
         ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | before the outage
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | reads 1 and 2 fail twice at P, read 3 once: that trips it, and S serves all three
-        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | reads go to S at once; a check finds P still down
+        503     | ok        | SSSSS | open      | down       | healthy      | rerouted | reads go to S at once; the look finds P still down
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 13 of 20 reads from S
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 18 of 20
         ok      | ok        | SSPPP | closed    | healthy    | healthy      | rerouted | 20: half-open; three good trials close it
@@ -87,8 +89,8 @@ TAPES = [
         """
         primary | secondary | reads | breaker | primary is | secondary is | target   | why
         ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok       | before the outage
-        timeout | ok        | SSSSS | open    | down       | healthy      | rerouted | the write and five attempts wait 5 s each: the worst tick, and within the budget
-        timeout | ok        | SSSSS | open    | down       | healthy      | rerouted | the write and the check wait, no read does
+        timeout | ok        | SSSSS | open    | down       | healthy      | rerouted | the look, the write and five attempts wait 5 s each: the worst tick, and within the budget
+        timeout | ok        | SSSSS | open    | down       | healthy      | rerouted | the look and the write wait, no read does
         """,
     ),
     tape(
@@ -134,7 +136,7 @@ TAPES = [
         primary    | secondary | reads | breaker | primary is | secondary is | target   | why
         ok         | ok        | PPPPP | closed  | healthy    | healthy      | ok       | before
         corrupt    | ok        | SSSSS | closed  | corrupt    | healthy      | rerouted | the digest is wrong: told loudly, served by S, never counted
-        corrupt,ok | ok        | SPPPP | closed  | corrupt    | healthy      | rerouted | one corrupt answer is not outvoted by four good ones
+        corrupt,corrupt,ok | ok | SPPPP | closed  | corrupt    | healthy      | rerouted | one corrupt answer is not outvoted by four good ones
         unreadable | ok        | SSSSS | closed  | corrupt    | healthy      | rerouted | a blob without our stamp: somebody else wrote it
         ok         | ok        | PPPPP | closed  | healthy    | healthy      | ok       | over
         """,
@@ -195,14 +197,14 @@ TAPES = [
         """
         primary                            | secondary | reads | breaker   | primary is | secondary is | target   | why
         ok                                 | ok        | PPPPP | closed    | healthy    | healthy      | ok       | before
-        503,ok                             | ok        | PPPPP | closed    | degraded   | healthy      | ok       | the second attempt of read 1 serves it
-        503,ok,503,ok,503,ok,503,ok,503,ok | ok        | PPPPP | closed    | degraded   | healthy      | ok       | never five in a row, so what counts is the rate: 6 of the last 20 failed
-        503,ok,503,ok,503,ok,503,ok,503,ok | ok        | PPPPS | open      | down       | healthy      | rerouted | 10 of 20: the rate trips it, in read 5; the youngest attempt at P failed
-        503,ok                             | ok        | SSSSS | open      | down       | healthy      | rerouted | the check meets a bad moment
+        ok,503,ok                          | ok        | PPPPP | closed    | degraded   | healthy      | ok       | the second attempt of read 1 serves it
+        ok,503,ok,503,ok,503,ok,503,ok,503,ok | ok     | PPPPP | closed    | degraded   | healthy      | ok       | never five in a row, so what counts is the rate: 6 of the last 20 failed
+        ok,503,ok,503,ok,503,ok,503,ok,503 | ok        | PPPPS | open      | down       | healthy      | rerouted | 10 of 20: the rate trips it, in read 5; the youngest attempt at P failed
+        503,ok                             | ok        | SSSSS | open      | down       | healthy      | rerouted | the look meets a bad moment
         ok                                 | ok        | SSSSS | open      | healthy    | healthy      | rerouted | a good one: measured, whatever the breaker thinks
         ok                                 | ok        | SSSSS | open      | healthy    | healthy      | rerouted | but it stays away for its 20 reads
         ok                                 | ok        | SSSSP | half-open | healthy    | healthy      | rerouted | one good trial does not close it
-        ok,503                             | ok        | PSSSS | open      | down       | healthy      | rerouted | and two do not: the third is bad and opens it
+        ok,ok,503                          | ok        | PSSSS | open      | down       | healthy      | rerouted | and two do not: the third is bad and opens it
         """,
     ),
     tape(
@@ -235,12 +237,11 @@ TAPES = [
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 13
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | 18
         503     | ok        | SSSSS | open      | down       | healthy      | rerouted | one bad trial: open for 40, of which this tick has 2
-        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | healed: the first good check
+        ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | healed: the first good look
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 2
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 3
         ok      | ok        | SSSSS | open      | healthy    | healthy      | rerouted | 4
-        ok      | ok        | SSSSS | half-open | healthy    | healthy      | rerouted | 5 good checks in a row, before the 40 reads are over
-        ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | and three good trials
+        ok      | ok        | PPPPP | closed    | healthy    | healthy      | ok       | 5 good looks in a row, before the 40 reads are over, and three good trials
         """,
     ),
     tape(
@@ -282,7 +283,7 @@ TAPES = [
         """
         primary | secondary | reads | breaker | primary is | secondary is | target | why
         ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok     | before
-        ok      | 503       | PPPPP | closed  | healthy    | down         | ok     | nobody reads there, yet the check finds it
+        ok      | 503       | PPPPP | closed  | healthy    | down         | ok     | nobody reads there, yet the look finds it
         ok      | timeout   | PPPPP | closed  | healthy    | down         | ok     | the breaker is about the primary
         """,
     ),
@@ -311,8 +312,8 @@ TAPES = [
         """
         primary | secondary | reads | breaker | primary is | secondary is | target      | why
         ok      | ok        | PPPPP | closed  | healthy    | healthy      | ok          | before
-        timeout | timeout   | -     | open    | down       | down         | unavailable | the write 5 s, a read 25 s: the budget of 45 s ends it in the second, and that is told; its fifth failure in a row trips
-        timeout | timeout   | -     | open    | down       | down         | unavailable | open: a read begins at S, and still tries both
+        timeout | timeout   | -     | closed  | down       | down         | unavailable | the look and the write 5 s each, a read 25 s: the budget of 45 s ends it in the second, and that is told
+        timeout | timeout   | -     | open    | down       | down         | unavailable | the fifth failure in a row, counted over both ticks
         """,
     ),
     tape(
@@ -384,6 +385,8 @@ TAPES = [
 async def play(played: Tape) -> tuple[World, list[TickReport]]:
     """Run a tape's ticks, a minute apart."""
     probe = world(played.target)
+    if not played.fresh:
+        probe.account.begin()
     reports = []
     for number, row in enumerate(played.rows):
         await probe.until(NOON + number * MINUTE)
@@ -475,13 +478,13 @@ def test_no_tick_takes_longer_than_its_budget(played: Tape):
 
 
 def test_the_worst_tick_of_a_silent_primary_fits_its_budget_uncut():
-    """Five attempts and the write wait five seconds each; the ancestor of this probe lost a read here."""
+    """The look, the write and five attempts wait five seconds each; the ancestor lost a read here."""
     silent = next(each for each in TAPES if each.name == "the primary is silent")
 
     _, reports = run(play(silent))
 
     assert not reports[1].targets[0].skipped
-    assert reports[1].duration.total_seconds() == pytest.approx(6 * 5, abs=1)
+    assert reports[1].duration.total_seconds() == pytest.approx(7 * 5, abs=1)
 
 
 def test_what_the_budget_cuts_off_is_named():
@@ -495,8 +498,6 @@ def test_what_the_budget_cuts_off_is_named():
         "read 3",
         "read 4",
         "read 5",
-        "check primary",
-        "check secondary",
         "stats",
     )
 
@@ -509,16 +510,3 @@ def test_the_verdict_gives_a_reason_that_names_what_was_met():
     assert reports[1].targets[0].judgement.target.reason == (
         "5 of 5 reads were served by the secondary; primary: 503 after 10 ms"
     )
-
-
-@pytest.mark.parametrize("rpo", [MINUTE, 3 * MINUTE], ids=lambda each: f"rpo {each}")
-def test_a_lost_write_is_behind_for_ever(rpo: timedelta):
-    """After an account failover the lag goes on growing: that data is gone, and the figure says so."""
-    failover = next(each for each in TAPES if each.name == "the account fails over")
-    with_rpo = Tape(name="", target=target(rpo=rpo), rows=failover.rows)
-
-    _, reports = run(play(with_rpo))
-
-    lags = [each.targets[0].replication.lag for each in reports]
-    assert lags[-1] >= 4 * MINUTE
-    assert not reports[-1].targets[0].replication.within_rpo

@@ -30,7 +30,7 @@ MINUTE = timedelta(minutes=1)
 TOOK = {"slow": 3.0, "timeout": 5.0, "connect_timeout": 2.0, "refused": 0.001, "dns": 0.001}
 """Seconds that an attempt takes by what it meets; everything else answers in ``QUICK``."""
 QUICK = 0.01
-SERVES = ("ok", "slow", "stale", "old", "lost")
+SERVES = ("ok", "slow", "stale", "old", "lost", "read-only")
 """What a location may do and still answer with a canary."""
 
 
@@ -64,7 +64,11 @@ def run[T](main: Coroutine[Any, Any, T]) -> T:
 
 
 def clock() -> datetime:
-    return NOON + timedelta(seconds=asyncio.get_running_loop().time())
+    """Return the simulated time; before anything runs it is noon."""
+    try:
+        return NOON + timedelta(seconds=asyncio.get_running_loop().time())
+    except RuntimeError:
+        return NOON
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ class Account:
 
     A script has what the attempts of a tick meet, in order; the last one stays. ``ok``, ``slow``, ``stale``
     (replication stands still) and ``old`` (the location shows what it had one write before) serve;
-    ``lost`` serves too: the account failed over, and what the secondary had not seen is lost.
+    ``lost`` serves too: the account failed over, and what the secondary had not seen is lost. ``portal``
+    answers 200 with a page that is not Azure's; ``read-only`` serves and refuses the write with 403.
     ``corrupt`` and ``unreadable`` answer the wrong content; ``hang`` never answers and has no deadline of
     its own; ``bug`` raises; everything else is an ``error.type``.
     """
@@ -82,6 +87,10 @@ class Account:
     blobs: dict[Location, Stamp | None] = field(default_factory=lambda: dict.fromkeys(Location))
     before: dict[Location, Stamp | None] = field(default_factory=lambda: dict.fromkeys(Location))
     synced_at: datetime | None = None
+    container: bool = True
+    stats: str | None = "live"
+    """What the stats say: a status, an HTTP status, ``None`` for live without a time."""
+    writer: str = "here"
     opened: int = 0
     closed: int = 0
     calls: list[tuple[Location, Purpose]] = field(default_factory=list)
@@ -91,6 +100,13 @@ class Account:
         self.script = {Location.PRIMARY: _words(primary), Location.SECONDARY: _words(secondary)}
         if primary == "lost":
             self.blobs[Location.PRIMARY] = self.blobs[Location.SECONDARY]
+        self.replicate()
+
+    def begin(self) -> None:
+        """Have a canary of this probe's from before, at both locations."""
+        stamp = canary.stamp(body=BODY, sequence=0, written_at=clock() - MINUTE, writer=self.writer)
+        self.blobs = dict.fromkeys(Location, stamp)
+        self.synced_at = clock()
 
     def next(self, location: Location) -> str:
         words = self.script.get(location) or ["ok"]
@@ -147,7 +163,8 @@ class Session:
         if not reading.ok:
             return reading
         if stamp is None:
-            return replace(reading, error_type="404", status_code=404)
+            missing = "BlobNotFound" if self._account.container else "ContainerNotFound"
+            return replace(reading, error_type="404", status_code=404, service_error=missing)
         seen, error = canary.verify(
             body=b"other bytes" if word == "corrupt" else BODY,
             metadata={} if word == "unreadable" else canary.encode(stamp),
@@ -155,27 +172,33 @@ class Session:
             floor=floor,
             stamped=self._target.write,
         )
-        return replace(reading, canary=seen, error_type=error)
+        return replace(reading, canary=seen, error_type=error, etag=etag(stamp))
 
     async def stats(self) -> tuple[Reading, Sync | None]:
         word = self._account.peek(Location.SECONDARY)
         self._account.calls.append((Location.SECONDARY, Purpose.STATS))
         reading = await self._met(word, Location.SECONDARY, Purpose.STATS)
-        status = SyncStatus.UNAVAILABLE if word == "stale" else SyncStatus.LIVE
-        return reading, Sync(status=status, last_sync_time=self._account.synced_at) if reading.ok else None
+        if not reading.ok or self._account.stats is None:
+            return reading, Sync(status=SyncStatus.LIVE) if reading.ok else None
+        if self._account.stats in ("bootstrap", "unavailable"):
+            return reading, Sync(status=SyncStatus(self._account.stats))
+        if self._account.stats != "live":
+            refused = int(self._account.stats)
+            return replace(reading, error_type=str(refused), status_code=refused), None
+        return reading, Sync(status=SyncStatus.LIVE, last_sync_time=self._account.synced_at)
 
-    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
         self._account.calls.append((Location.PRIMARY, Purpose.WRITE))
         word = (self._account.script.get(Location.PRIMARY) or ["ok"])[0]
-        shown = self._account.blobs[Location.PRIMARY]
-        if sequence is None:
-            sequence = shown.sequence + 1 if shown else 1
-        stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer="here")
-        reading = await self._met(word, Location.PRIMARY, Purpose.WRITE)
+        stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=self._account.writer)
+        reading = await self._met("403" if word == "read-only" else word, Location.PRIMARY, Purpose.WRITE)
         if not reading.ok:
             return reading, None
+        if replacing != etag(self._account.blobs[Location.PRIMARY]):
+            status = 412 if replacing else 409
+            return replace(reading, error_type=str(status), status_code=status), None
         self._account.write(stamp)
-        return reading, stamp
+        return replace(reading, etag=etag(stamp)), stamp
 
     async def aclose(self) -> None:
         self._account.closed += 1
@@ -189,7 +212,7 @@ class Session:
         took = TOOK.get(word, QUICK)
         await asyncio.sleep(took)
         missing = word == "404" and purpose in (Purpose.WRITE, Purpose.STATS)  # they do not ask for the blob
-        error = None if missing or _answers(word) else word
+        error = None if missing or _answers(word) else "protocol" if word == "portal" else word
         return Reading(
             location=location,
             purpose=purpose,
@@ -197,13 +220,20 @@ class Session:
             duration=timedelta(seconds=took),
             error_type=error,
             status_code=int(word) if word.isdecimal() else None if error else 200,
+            request_id=None if error and not word.isdecimal() else "0a1b",
         )
+
+
+def etag(stamp: Stamp | None) -> str | None:
+    """Return the tag of a blob's version, ``None`` where there is none."""
+    return f'"{stamp.writer} {stamp.sequence} {stamp.written_at:%H%M%S%f}"' if stamp else None
 
 
 def _answers(word: str) -> bool:
     if word in (*SERVES, "corrupt", "unreadable"):
         return True
-    fault_of(word)  # a misspelt word in a script is no error.type
+    if word != "portal":
+        fault_of(word)  # a misspelt word in a script is no error.type
     return False
 
 
@@ -311,7 +341,9 @@ def world(*targets: Target, beside: World | None = None, budget: float = 45, van
         store=store,
         telemetry=telemetry,
         clock=clock,
+        monotonic=lambda: asyncio.get_running_loop().time(),
         vantage=vantage,
+        writer="here",
         budget=timedelta(seconds=budget),
     )
     return World(targets=probed, accounts=accounts, store=store, telemetry=telemetry, inner=inner)

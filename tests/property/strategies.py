@@ -91,7 +91,7 @@ replications = st.builds(
     Replication,
     status=st.none() | st.sampled_from(SyncStatus),
     last_sync_time=st.none() | times,
-    last_sync_age=st.none() | durations,
+    recovery_point_age=st.none() | durations,
     lag=st.none() | durations | st.just(s(20 * 86400)),
     within_rpo=st.none() | st.booleans(),
 )

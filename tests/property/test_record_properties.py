@@ -7,9 +7,17 @@ from datetime import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.core import record as records
 from probe.core.breaker import MULTIPLIER_LIMIT, TRANSITIONS, State
-from probe.core.record import SKEW_ALLOWED, Sighting, TickFacts
+from probe.core.record import (
+    HISTORY_LIMIT,
+    SKEW_ALLOWED,
+    Sighting,
+    TargetRecord,
+    TickFacts,
+    clamped,
+    fold,
+    remember,
+)
 from probe.core.target import Location
 from tests.property import strategies
 from tests.unit.core_values import NOON, s
@@ -53,13 +61,13 @@ def test_two_ticks_at_once_lose_no_count_and_no_transition(
     base = replace(base, transitions=())
     first, _, first_end = strategies.client(base.breaker, one, policy=policy)
     second, _, second_end = strategies.client(base.breaker, other, policy=policy, start=late)
-    saved = records.fold(
+    saved = fold(
         base,
         TickFacts(attempts=first, written=one_write, shown=one_shown, finished_at=first_end),
         policy=policy,
         geo=True,
     )
-    both = records.fold(
+    both = fold(
         saved.record,
         TickFacts(attempts=second, written=other_write, shown=other_shown, finished_at=second_end),
         policy=policy,
@@ -101,24 +109,24 @@ def test_facts_of_any_epoch_in_any_order_are_counted_once_and_never_raise(facts,
 @given(record=strategies.shard_records)
 def test_after_clamping_no_time_is_in_the_future_and_each_was_counted(record):
     ahead = [each for each in times_in(record) if each > NOON + SKEW_ALLOWED]
-    found = records.clamped(record, NOON)
+    found = clamped(record, NOON)
 
     assert all(each <= NOON + SKEW_ALLOWED for each in times_in(found))
     assert found.clamped == record.clamped + len(ahead)
-    assert records.clamped(found, NOON) is found
+    assert clamped(found, NOON) is found
 
 
 @given(record=strategies.shard_records, policy=strategies.policies, script=strategies.scripts)
 def test_one_bad_clock_cannot_stop_the_ticks_after_it(record, policy, script):
     """Whatever was saved: the next tick is not stale, and an open breaker with a cooldown gets its trial."""
     policy = replace(policy, cooldown=s(60))
-    found = records.clamped(record, NOON)
+    found = clamped(record, NOON)
     stale_until = found.last_scheduled_at
 
     assert stale_until is None or stale_until <= NOON + SKEW_ALLOWED
     for target in found.targets.values():
         facts, _, now = strategies.client(target.breaker, script, policy=policy)
-        folded = records.fold(target, TickFacts(attempts=facts, finished_at=now), policy=policy, geo=True)
+        folded = fold(target, TickFacts(attempts=facts, finished_at=now), policy=policy, geo=True)
         rested, _ = folded.record.breaker.elapse(
             policy=policy, now=now + SKEW_ALLOWED + s(60 * MULTIPLIER_LIMIT)
         )
@@ -127,10 +135,10 @@ def test_one_bad_clock_cannot_stop_the_ticks_after_it(record, policy, script):
 
 @given(entries=st.lists(strategies.entries, max_size=80))
 def test_history_keeps_the_youngest_in_order_whatever_order_they_come_in(entries):
-    record = records.fresh(NOON)
+    record = TargetRecord.fresh(NOON)
     for number, each in enumerate(entries):
-        record = records.remember(record, each, {"number": number})
+        record = remember(record, each, {"number": number})
 
     times = sorted(each.at for each in entries)
-    assert [each.at for each in record.history] == times[-records.HISTORY_LIMIT :]
+    assert [each.at for each in record.history] == times[-HISTORY_LIMIT:]
     assert record.last is None or entries[record.last["number"]].at == times[-1]

@@ -6,7 +6,7 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.core import replication as replications
+from probe.core import replication
 from probe.core.replication import Ledger
 from probe.core.target import Location
 from tests.property import strategies
@@ -19,7 +19,7 @@ any_order = st.lists(st.tuples(st.sampled_from(["write", *Location]), strategies
 
 
 def seen(ledger, location, stamp, now=0.0):
-    return replications.shown(ledger, location, stamp, at=at(now), since=None)
+    return ledger.after_sighting(location, stamp, at=at(now), since=None)
 
 
 @given(steps=steps)
@@ -29,9 +29,9 @@ def test_lag_is_the_age_of_the_oldest_write_that_was_not_shown(steps):
     for step, (act, number) in enumerate(steps):
         now = step * 10
         if act == "write":
-            sequence = replications.next_sequence(ledger)
+            sequence = ledger.next_sequence()
             written[sequence] = now
-            ledger = replications.written(ledger, stamped(sequence, now))
+            ledger = ledger.after_write(stamped(sequence, now))
         elif written:
             sequence = 1 + number % len(written)
             location = PRIMARY if act == "primary" else SECONDARY
@@ -42,20 +42,20 @@ def test_lag_is_the_age_of_the_oldest_write_that_was_not_shown(steps):
     now = len(steps) * 10
     behind = [now - when for sequence, when in written.items() if sequence > highest]
     expected = max(behind) if behind else 0 if highest else None
-    assert replications.lag(ledger, at(now)) == (None if expected is None else timedelta(seconds=expected))
+    assert ledger.lag(at(now)) == (None if expected is None else timedelta(seconds=expected))
     assert list(written) == list(range(1, len(written) + 1))
     assert delayed == [sequence for sequence in written if sequence <= highest]
 
 
 @given(history=any_order)
 def test_the_ledger_is_bounded_and_never_forgets_the_oldest_unseen_whoever_writes(history):
-    with patch.object(replications, "LEDGER_LIMIT", 3):
+    with patch.object(replication, "LEDGER_LIMIT", 3):
         ledger, owed, kept = Ledger(), set(), set()
         for act, stamp in history:
             if act == "write":
                 shown = ledger.secondary_shown
                 owed |= {stamp} if not (shown and shown.covers(stamp)) else set()
-                ledger = replications.written(ledger, stamp)
+                ledger = ledger.after_write(stamp)
             else:
                 before = ledger.secondary_shown
                 ledger, _ = seen(ledger, act, stamp)
@@ -73,13 +73,13 @@ def test_no_lag_and_no_delay_is_negative_and_lag_is_known_once_anything_is(histo
     ledger, wrote, showed = Ledger(), False, False
     for act, stamp in history:
         if act == "write":
-            ledger, wrote = replications.written(ledger, stamp), True
+            ledger, wrote = ledger.after_write(stamp), True
         else:
-            ledger, delays = replications.shown(ledger, act, stamp, at=now, since=stamp.written_at)
+            ledger, delays = ledger.after_sighting(act, stamp, at=now, since=stamp.written_at)
             showed = showed or act is SECONDARY
             assert all(timedelta(0) <= each.error <= each.delay for each in delays)
 
-    lag = replications.lag(ledger, now)
+    lag = ledger.lag(now)
     assert (lag is not None) == wrote
     assert lag is None or lag >= timedelta(0)
 
@@ -90,10 +90,10 @@ def test_a_sequence_never_repeats_and_a_floor_never_sinks(history):
     for act, stamp in history:
         floors = {each: ledger.shown(each) for each in Location}
         if act == "write":
-            ledger = replications.written(ledger, stamp)
+            ledger = ledger.after_write(stamp)
         else:
             ledger, _ = seen(ledger, act, stamp)
         for location, floor in floors.items():
             assert floor is None or ledger.shown(location).covers(floor)
         known = filter(None, (ledger.newest, ledger.primary_shown, ledger.secondary_shown))
-        assert all(replications.next_sequence(ledger) > each.sequence for each in known)
+        assert all(ledger.next_sequence() > each.sequence for each in known)

@@ -22,19 +22,29 @@ PROMISED = {
         "state_store",
     },
     "target": {
-        "name", "verdict", "reason", "endpoints", "reads", "breaker", "transitions", "replication", "write",
+        "name", "verdict", "reason", "since", "redundancy", "incident", "events", "endpoints", "reads",
+        "breaker", "transitions", "replication", "write",
     },
     "endpoint": {
-        "url", "verdict", "reason", "error_type", "status_code", "duration_seconds", "phases",
-        "canary_sequence", "canary_age_seconds",
+        "url", "verdict", "reason", "since", "error_type", "status_code", "duration_seconds", "phases",
+        "request_id", "canary_sequence", "canary_age_seconds",
     },
     "phases": {"dns", "connect", "tls", "ttfb", "transfer"},
     "read": {"served_by", "duration_seconds", "attempts"},
-    "attempt": {"location", "outcome", "error_type", "status_code", "duration_seconds"},
-    "breaker": {"state", "since", "consecutive_failures", "secondary_reads", "forced"},
+    "attempt": {
+        "location", "outcome", "error_type", "status_code", "duration_seconds", "request_id",
+        "client_request_id",
+    },
+    "breaker": {
+        "state", "since", "moved_at", "reads_until_trial", "trial_at", "consecutive_failures",
+        "secondary_reads", "forced",
+    },
     "transition": {"from", "to", "reason", "at"},
-    "replication": {"status", "last_sync_time", "last_sync_age_seconds", "lag_seconds", "within_rpo"},
-    "write": {"outcome", "error_type", "sequence", "duration_seconds"},
+    "replication": {
+        "status", "last_sync_time", "recovery_point", "recovery_point_age_seconds", "within_rpo", "reason",
+        "lag_seconds", "secondary_sequence", "secondary_delay_seconds",
+    },
+    "write": {"outcome", "error_type", "reason", "sequence", "duration_seconds", "request_id"},
 }  # fmt: skip
 MORE = {"tick": {"result", "reason"}, "target": {"skipped"}, "transition": {"figures"}}
 """What the document holds beyond the outline that it was promised by."""
@@ -50,7 +60,9 @@ def evidences(draw, *, geo=None):
         replication=draw(strategies.replications),
         policy=Policy(),
         now=draw(strategies.times),
-        store_reachable=draw(st.booleans()),
+        alive=draw(st.booleans()),
+        unwritten=draw(st.none() | st.just("not tried")),
+        stats=draw(st.none() | strategies.readings(SECONDARY, (Purpose.STATS,))),
         geo=draw(st.booleans()) if geo is None else geo,
         stamped=draw(st.booleans()),
         cut_short=draw(st.booleans()),

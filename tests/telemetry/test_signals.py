@@ -88,7 +88,7 @@ def test_lag_is_measured_on_the_secondary_alone():
 
 def test_a_lag_that_is_unknown_is_absent_and_not_zero():
     report = reports("healthy")[1]
-    unknown = replace(report.targets[0].replication, lag=None, last_sync_age=None, status=None)
+    unknown = replace(report.targets[0].replication, lag=None, recovery_point_age=None, status=None)
     found = signals(replace(report, targets=[replace(report.targets[0], replication=unknown)]), Traces.OFF)
 
     assert values(found, catalogue.REPLICATION_LAG) == []

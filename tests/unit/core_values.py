@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from probe.core import canary
 from probe.core.canary import Stamp
-from probe.core.reading import Purpose, Read, Reading
+from probe.core.reading import PATH_ERRORS, Purpose, Read, Reading
 from probe.core.target import Location
 
 PRIMARY, SECONDARY = Location.PRIMARY, Location.SECONDARY
@@ -27,6 +27,8 @@ def stamped(sequence: int, written: float = 0, writer: str = "here") -> Stamp:
 def reading(location: Location = PRIMARY, error: str | None = None, **more) -> Reading:
     """``took`` and ``started`` are in seconds; whatever else a reading has goes by its own name."""
     more.setdefault("purpose", Purpose.READ)
+    if error not in PATH_ERRORS:
+        more.setdefault("request_id", "0a1b")
     took, started = more.pop("took", 0.01), more.pop("started", 0)
     return Reading(location=location, error_type=error, duration=s(took), started_at=at(started), **more)
 

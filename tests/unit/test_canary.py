@@ -82,8 +82,12 @@ def test_a_stamp_that_is_not_whole_is_none(broken):
     assert canary.decode(metadata) is None
 
 
-def test_a_sequence_of_eighteen_digits_is_still_read():
-    assert canary.decode(WHOLE | {"sequence": "9" * 18}).sequence == 10**18 - 1
+def test_the_highest_sequence_is_read_and_leaves_no_room_for_a_next_one():
+    found = canary.decode(WHOLE | {"sequence": str(canary.SEQUENCE_LIMIT)})
+
+    assert found.sequence == canary.SEQUENCE_LIMIT
+    assert not found.is_plausible
+    assert canary.decode(WHOLE | {"sequence": str(canary.SEQUENCE_LIMIT + 1)}) is None
 
 
 def test_a_digest_in_capitals_is_the_same_digest():

@@ -220,7 +220,7 @@ def test_once_as_json_is_one_document_alone(simulated, capsys, primary: str):
 
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert (found["schema"], found["targets"][0]["name"]) == (1, "contoso")
+    assert (found["schema"], found["targets"][0]["name"]) == (2, "contoso")
     assert "verdict" in err
 
 

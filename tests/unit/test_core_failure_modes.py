@@ -9,11 +9,9 @@ from datetime import timedelta
 import pytest
 
 from probe.core import canary, verdict
-from probe.core import record as records
-from probe.core import replication as replications
 from probe.core.breaker import MULTIPLIER_LIMIT, Breaker, Fact, State
 from probe.core.reading import Purpose
-from probe.core.record import Sighting, TargetRecord, TickFacts
+from probe.core.record import TRANSITIONS_LIMIT, Sighting, TargetRecord, TickFacts, fold
 from probe.core.replication import LEDGER_LIMIT, Ledger, Replication
 from probe.core.target import Location, Policy
 from tests.unit.client_values import Client, at_once
@@ -37,7 +35,7 @@ def tick(record: TargetRecord, minute: int, *, policy=DEFAULT, fresh="good", **a
     reader = client.begin(record.breaker, policy=policy)
     reads = [at_once(reader.read()) for _ in range(policy.reads)]
     facts = TickFacts(attempts=reader.facts, finished_at=client.now)
-    folded = records.fold(record, facts, policy=policy, geo=True)
+    folded = fold(record, facts, policy=policy, geo=True)
     assert folded.record.breaker == reader.breaker
     return folded.record, reads
 
@@ -53,7 +51,7 @@ def ticks(record: TargetRecord, minutes: range, **answers):
 
 def test_one_good_trial_is_no_recovery_and_one_failure_after_it_is_no_outage():
     """A breaker that closes on the first success floods what has barely come back, and flaps."""
-    half_open = replace(records.fresh(NOON), breaker=Breaker(state=State.HALF_OPEN, since=NOON, epoch=2))
+    half_open = replace(TargetRecord.fresh(NOON), breaker=Breaker(state=State.HALF_OPEN, since=NOON, epoch=2))
     one_read = replace(DEFAULT, reads=1)
     after_one, _ = tick(half_open, 0, policy=one_read)
     closed, _ = ticks(half_open, range(3), policy=one_read)
@@ -76,13 +74,13 @@ def test_however_many_probe_in_step_a_trial_is_one_attempt(attempts):
 
 
 def test_when_it_opened_is_not_overwritten_by_another_tick_that_saw_the_same_outage():
-    base = records.fresh(NOON)
+    base = TargetRecord.fresh(NOON)
     first, _ = tick(base, 0, primary="failed")
     late = [
         Fact.of(reading(PRIMARY, "503", started=50), policy=DEFAULT, epoch=base.breaker.epoch)
         for _ in range(5)
     ]
-    both = records.fold(first, TickFacts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
+    both = fold(first, TickFacts(attempts=late, finished_at=at(55)), policy=DEFAULT, geo=True)
 
     assert first.breaker.state is State.OPEN
     assert (both.record.breaker.since, both.record.breaker.epoch) == (first.breaker.since, 1)
@@ -99,14 +97,14 @@ def test_late_good_trials_of_an_old_epoch_do_not_close_a_younger_half_open_state
 
 def test_no_time_that_is_remembered_depends_on_this_process():
     """A monotonic clock's reading means nothing after a restart: all are aware, and in UTC."""
-    record, _ = ticks(records.fresh(NOON), range(2), primary="failed")
+    record, _ = ticks(TargetRecord.fresh(NOON), range(2), primary="failed")
 
     times = [record.breaker.since, *(each.at for each in record.transitions)]
     assert all(each.utcoffset() == timedelta(0) for each in times)
 
 
 def test_no_read_is_lost_from_the_outage_to_the_way_back():
-    record, before = ticks(records.fresh(NOON), range(2))
+    record, before = ticks(TargetRecord.fresh(NOON), range(2))
     record, during = ticks(record, range(2, 12), primary="failed")
     record, after = ticks(record, range(12, 60))
 
@@ -118,14 +116,14 @@ def test_no_read_is_lost_from_the_outage_to_the_way_back():
 
 
 def test_an_outage_is_routed_around_within_its_first_tick():
-    record, _ = tick(records.fresh(NOON), 0, primary="failed")
+    record, _ = tick(TargetRecord.fresh(NOON), 0, primary="failed")
 
     assert record.breaker.state is State.OPEN
 
 
 def test_a_primary_that_fails_on_fresh_connections_alone_is_told_but_never_left():
     """One attempt in six fails for hours: below the rate, served all the same, and the endpoint degraded."""
-    record, served = ticks(records.fresh(NOON), range(240), fresh="failed")
+    record, served = ticks(TargetRecord.fresh(NOON), range(240), fresh="failed")
 
     assert set(served) == {"P"}
     assert (record.breaker.state, record.transitions) == (State.CLOSED, ())
@@ -133,7 +131,7 @@ def test_a_primary_that_fails_on_fresh_connections_alone_is_told_but_never_left(
 
 def test_a_primary_that_comes_back_while_the_secondary_is_down_serves_and_soon_closes():
     """The breaker is open towards a dead secondary: the primary is the last resort, failed reads dwell."""
-    record, _ = ticks(records.fresh(NOON), range(1), primary="failed")
+    record, _ = ticks(TargetRecord.fresh(NOON), range(1), primary="failed")
     record, served = ticks(record, range(1, 4), secondary="failed")
 
     assert set(served) == {"P"}
@@ -143,10 +141,10 @@ def test_a_primary_that_comes_back_while_the_secondary_is_down_serves_and_soon_c
 def test_both_down_for_days_stays_bounded_and_comes_home():
     policy = replace(DEFAULT, reads=1)
     down = {"primary": "failed", "secondary": "failed"}
-    record, served = ticks(records.fresh(NOON), range(2 * 24 * 60), policy=policy, **down)
+    record, served = ticks(TargetRecord.fresh(NOON), range(2 * 24 * 60), policy=policy, **down)
 
     assert set(served) == {"-"}
-    assert len(record.transitions) == records.TRANSITIONS_LIMIT
+    assert len(record.transitions) == TRANSITIONS_LIMIT
     assert record.breaker.multiplier == MULTIPLIER_LIMIT
     assert len(record.breaker.recent) <= DEFAULT.window
 
@@ -156,18 +154,18 @@ def test_both_down_for_days_stays_bounded_and_comes_home():
 
 
 def test_replication_dead_for_days_keeps_an_honest_lag_in_a_bounded_ledger():
-    record = records.fresh(NOON)
+    record = TargetRecord.fresh(NOON)
     for minute in range(2 * 24 * 60):
         now = minute * MINUTE
         found = TickFacts(
-            written=stamped(replications.next_sequence(record.ledger), now),
+            written=stamped(record.ledger.next_sequence(), now),
             shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(now))],
             finished_at=at(now),
         )
-        record = records.fold(record, found, policy=DEFAULT, geo=True).record
+        record = fold(record, found, policy=DEFAULT, geo=True).record
 
     assert len(record.ledger.unseen) == LEDGER_LIMIT
-    assert replications.lag(record.ledger, at(2880 * MINUTE)) == timedelta(minutes=2879)
+    assert record.ledger.lag(at(2880 * MINUTE)) == timedelta(minutes=2879)
 
 
 def test_an_account_failover_that_loses_writes_is_told_once_and_then_outnumbered():
@@ -180,9 +178,9 @@ def test_an_account_failover_that_loses_writes_is_told_once_and_then_outnumbered
         floor=ledger.shown(PRIMARY),
         stamped=True,
     )
-    next_sequence = replications.next_sequence(ledger)
+    next_sequence = ledger.next_sequence()
     after = stamped(next_sequence, 480)
-    ledger = replications.written(ledger, after)
+    ledger = ledger.after_write(after)
     _, healed = canary.verify(
         body=BODY,
         metadata=canary.encode(after),
@@ -225,13 +223,13 @@ def vantages(offset: float, *, minutes: int, replicated_after: float):
     ledger, blob, lags = Ledger(), [], []
     for minute in range(minutes):
         now = minute * MINUTE
-        mine = stamped(replications.next_sequence(ledger), now)
+        mine = stamped(ledger.next_sequence(), now)
         blob.append((now, mine))
-        ledger = replications.written(ledger, mine)
+        ledger = ledger.after_write(mine)
         arrived = [each for when, each in blob if when + replicated_after <= now]
         for location, shown in ((PRIMARY, mine), *((SECONDARY, each) for each in arrived[-1:])):
-            ledger, _ = replications.shown(ledger, location, shown, at=at(now), since=None)
-        lags.append(replications.lag(ledger, at(now)))
+            ledger, _ = ledger.after_sighting(location, shown, at=at(now), since=None)
+        lags.append(ledger.lag(at(now)))
         blob.append((now + 30, stamped(mine.sequence + 1, now + 30 + offset, "there")))
     return [each.total_seconds() for each in lags]
 
@@ -259,10 +257,8 @@ def test_another_vantages_canary_is_no_rollback():
 @pytest.mark.parametrize("location", Location)
 def test_a_denied_canary_is_told_but_routes_nothing_away_for_ever(location):
     """A revoked grant on one side for a day: no outage, no transition."""
-    record = records.fresh(NOON)
+    record = TargetRecord.fresh(NOON)
     denied = [Fact.of(reading(location, "403"), policy=DEFAULT, epoch=record.breaker.epoch)]
-    found = records.fold(
-        record, TickFacts(attempts=denied * 7200, finished_at=at(86400)), policy=DEFAULT, geo=True
-    )
+    found = fold(record, TickFacts(attempts=denied * 7200, finished_at=at(86400)), policy=DEFAULT, geo=True)
 
     assert found.transitions == ()

@@ -32,7 +32,7 @@ def test_every_attempt_has_a_line_with_whose_fault_its_failure_is():
     lines = explain.lines(report)
 
     attempts = [each for each in lines if " primary " in each and each.startswith("  12:")]
-    assert len(attempts) == 1 + 5
+    assert len(attempts) == 1 + 1 + 5
     assert all("503 HTTP 503 [path fault] 10.0 ms" in each for each in attempts)
     assert "  reads served by: 1:secondary 2:secondary 3:secondary 4:secondary 5:secondary" in lines
 
@@ -50,13 +50,13 @@ def test_the_reasoning_has_the_move_its_figures_and_every_verdict():
 def test_what_was_cut_off_and_what_is_unknown_is_said():
     text = "\n".join(explain.lines(last(("hang", "ok"))))
 
-    assert "cut off by the budget: write, read 1" in text
+    assert "cut off by the budget: look primary, write, read 1" in text
     assert "lag unknown" in text
     assert "reads served by: none was finished" in text
 
 
 def test_a_slow_attempt_is_marked():
-    assert sum("SLOW" in each for each in explain.lines(last(OK, ("slow", "ok")))) == 6
+    assert sum("SLOW" in each for each in explain.lines(last(OK, ("slow", "ok")))) == 7
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,22 @@ from datetime import timedelta
 
 import pytest
 
-from probe.core import record as records
-from probe.core import replication as replications
 from probe.core.breaker import Breaker, Fact, State, Totals, Transition, Trigger
 from probe.core.reading import Purpose
 from probe.core.record import (
     HISTORY_LIMIT,
     SKEW_ALLOWED,
     TRANSITIONS_LIMIT,
+    Folded,
     HistoryEntry,
     ShardRecord,
     Sighting,
     TargetRecord,
     TickFacts,
+    clamped,
+    remember,
 )
+from probe.core.record import fold as fold_onto
 from probe.core.replication import Ledger
 from probe.core.target import Location, Policy
 from tests.unit.core_values import NOON, PRIMARY, SECONDARY, at, s, stamped
@@ -43,7 +45,7 @@ def facts(*attempts: Fact, written=None, shown=(), finished: float = 1) -> TickF
 
 
 def fold(record: TargetRecord, found: TickFacts, *, geo: bool = True, policy: Policy = DEFAULT):
-    return records.fold(record, found, policy=policy, geo=geo)
+    return fold_onto(record, found, policy=policy, geo=geo)
 
 
 def moment(seconds: float) -> HistoryEntry:
@@ -55,7 +57,7 @@ def moment(seconds: float) -> HistoryEntry:
 
 def test_a_stored_record_says_its_schema():
     """Raise it when what was stored before can no longer be read as it is."""
-    assert ShardRecord(targets={}).schema == 1
+    assert ShardRecord(targets={}).schema == 2
 
 
 def test_a_new_record_has_counted_nothing_and_knows_no_tick():
@@ -65,13 +67,13 @@ def test_a_new_record_has_counted_nothing_and_knows_no_tick():
 
 
 def test_a_tick_without_facts_changes_nothing():
-    record = records.fresh(NOON)
+    record = TargetRecord.fresh(NOON)
 
-    assert fold(record, facts()) == records.Folded(record=record, transitions=(), delays=())
+    assert fold(record, facts()) == Folded(record=record, transitions=(), delays=())
 
 
 def test_a_tick_whose_fifth_failure_trips_remembers_the_transition():
-    folded = fold(records.fresh(NOON), facts(*[failed()] * 5))
+    folded = fold(TargetRecord.fresh(NOON), facts(*[failed()] * 5))
 
     assert folded.record.breaker.state is State.OPEN
     assert [each.trigger for each in folded.transitions] == [Trigger.TRIPPED]
@@ -80,7 +82,7 @@ def test_a_tick_whose_fifth_failure_trips_remembers_the_transition():
 
 def test_the_end_of_a_tick_is_time_too():
     """The cooldown ends with no read to notice it."""
-    record = replace(records.fresh(NOON), breaker=Breaker(state=State.OPEN, since=NOON, epoch=1))
+    record = replace(TargetRecord.fresh(NOON), breaker=Breaker(state=State.OPEN, since=NOON, epoch=1))
     folded = fold(record, facts(finished=60), policy=Policy(cooldown=s(60)))
 
     assert folded.record.breaker.state is State.HALF_OPEN
@@ -88,7 +90,7 @@ def test_the_end_of_a_tick_is_time_too():
 
 
 def test_two_ticks_at_once_both_tripping_make_one_transition_and_lose_no_count():
-    base = records.fresh(NOON)
+    base = TargetRecord.fresh(NOON)
     tick = facts(*[failed()] * 5, failed(epoch=1, location=SECONDARY))
     first = fold(base, tick)
     second = fold(first.record, tick)
@@ -101,14 +103,14 @@ def test_two_ticks_at_once_both_tripping_make_one_transition_and_lose_no_count()
 
 
 def test_two_ticks_at_once_may_trip_together_where_neither_did_alone():
-    first = fold(records.fresh(NOON), facts(*[failed()] * 3))
+    first = fold(TargetRecord.fresh(NOON), facts(*[failed()] * 3))
     second = fold(first.record, facts(*[failed()] * 2))
 
     assert (first.transitions, len(second.transitions)) == ((), 1)
 
 
 def test_a_delay_is_told_by_one_of_two_ticks_at_once():
-    base = replace(records.fresh(NOON), ledger=replications.written(Ledger(), stamped(1)))
+    base = replace(TargetRecord.fresh(NOON), ledger=Ledger().after_write(stamped(1)))
     tick = facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(10))])
     first = fold(base, tick)
     second = fold(first.record, tick)
@@ -117,7 +119,7 @@ def test_a_delay_is_told_by_one_of_two_ticks_at_once():
 
 
 def test_two_ticks_at_once_keep_both_writes():
-    base = records.fresh(NOON)
+    base = TargetRecord.fresh(NOON)
     later = fold(base, facts(written=stamped(1, 10))).record
     both = fold(later, facts(written=stamped(1, 0))).record
 
@@ -127,7 +129,7 @@ def test_two_ticks_at_once_keep_both_writes():
 def test_the_last_reading_of_the_secondary_never_goes_back():
     """A tick that read it earlier may save later."""
     first = fold(
-        records.fresh(NOON), facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(30))])
+        TargetRecord.fresh(NOON), facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(30))])
     )
     second = fold(first.record, facts(shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(20))]))
 
@@ -135,7 +137,9 @@ def test_the_last_reading_of_the_secondary_never_goes_back():
 
 
 def test_the_primary_showing_its_canary_is_no_reading_of_the_secondary():
-    folded = fold(records.fresh(NOON), facts(shown=[Sighting(location=PRIMARY, stamp=stamped(1), at=at(1))]))
+    folded = fold(
+        TargetRecord.fresh(NOON), facts(shown=[Sighting(location=PRIMARY, stamp=stamped(1), at=at(1))])
+    )
 
     assert folded.record.secondary_seen_at is None
     assert folded.record.ledger.primary_shown == stamped(1)
@@ -143,21 +147,21 @@ def test_the_primary_showing_its_canary_is_no_reading_of_the_secondary():
 
 def test_a_target_that_lost_its_secondary_in_the_settings_has_no_lag():
     before = fold(
-        records.fresh(NOON),
+        TargetRecord.fresh(NOON),
         facts(written=stamped(1), shown=[Sighting(location=SECONDARY, stamp=stamped(1), at=at(1))]),
     )
     after = fold(before.record, facts(written=stamped(2, 60), finished=61), geo=False)
 
-    assert replications.lag(before.record.ledger, at(61)) == timedelta(0)
-    assert replications.lag(after.record.ledger, at(61)) is None
+    assert before.record.ledger.lag(at(61)) == timedelta(0)
+    assert after.record.ledger.lag(at(61)) is None
     assert after.record.secondary_seen_at is None
-    assert replications.next_sequence(after.record.ledger) == 3
+    assert after.record.ledger.next_sequence() == 3
 
 
 def test_the_remembered_transitions_are_bounded_to_the_youngest():
-    (sample,) = fold(records.fresh(NOON), facts(*[failed()] * 5)).transitions
+    (sample,) = fold(TargetRecord.fresh(NOON), facts(*[failed()] * 5)).transitions
     old = tuple(replace(sample, epoch=number) for number in range(TRANSITIONS_LIMIT))
-    record = replace(records.fresh(NOON), transitions=old)
+    record = replace(TargetRecord.fresh(NOON), transitions=old)
     folded = fold(record, facts(*[failed()] * 5))
 
     assert len(folded.record.transitions) == TRANSITIONS_LIMIT
@@ -166,9 +170,9 @@ def test_the_remembered_transitions_are_bounded_to_the_youngest():
 
 
 def test_history_is_bounded_and_in_the_order_of_time():
-    record = records.fresh(NOON)
+    record = TargetRecord.fresh(NOON)
     for seconds in [*range(0, 60 * HISTORY_LIMIT, 60), 30]:
-        record = records.remember(record, moment(seconds), {"at": seconds})
+        record = remember(record, moment(seconds), {"at": seconds})
 
     times = [each.at for each in record.history]
     assert len(times) == HISTORY_LIMIT
@@ -177,21 +181,21 @@ def test_history_is_bounded_and_in_the_order_of_time():
 
 
 def test_a_tick_that_saves_late_does_not_replace_the_last_report():
-    record = records.remember(records.fresh(NOON), moment(60), {"tick": "young"})
-    record = records.remember(record, moment(0), {"tick": "old"})
+    record = remember(TargetRecord.fresh(NOON), moment(60), {"tick": "young"})
+    record = remember(record, moment(0), {"tick": "old"})
 
     assert record.last == {"tick": "young"}
 
 
 def test_of_two_ticks_at_one_time_the_later_to_save_is_the_last():
-    record = records.remember(records.fresh(NOON), moment(0), {"tick": "first"})
-    record = records.remember(record, moment(0), {"tick": "second"})
+    record = remember(TargetRecord.fresh(NOON), moment(0), {"tick": "first"})
+    record = remember(record, moment(0), {"tick": "second"})
 
     assert record.last == {"tick": "second"}
 
 
 def test_the_first_tick_is_the_last_report():
-    assert records.remember(records.fresh(NOON), moment(0), {"tick": 1}).last == {"tick": 1}
+    assert remember(TargetRecord.fresh(NOON), moment(0), {"tick": 1}).last == {"tick": 1}
 
 
 FUTURE = 3600.0
@@ -222,7 +226,7 @@ SKEWED = ShardRecord(
 
 
 def test_every_time_from_the_future_is_set_to_now_and_counted():
-    found = records.clamped(SKEWED, NOON)
+    found = clamped(SKEWED, NOON)
     target = found.targets["orders"]
 
     assert found.clamped == 2 + 10
@@ -238,22 +242,24 @@ def test_every_time_from_the_future_is_set_to_now_and_counted():
 
 @pytest.mark.parametrize("ahead", [0.0, SKEW_ALLOWED.total_seconds()], ids=["now", "as-far-as-allowed"])
 def test_another_machines_clock_is_not_a_wrong_one(ahead):
-    record = ShardRecord(last_scheduled_at=at(ahead), targets={"orders": records.fresh(at(ahead))})
+    record = ShardRecord(last_scheduled_at=at(ahead), targets={"orders": TargetRecord.fresh(at(ahead))})
 
-    assert records.clamped(record, NOON) is record
+    assert clamped(record, NOON) is record
 
 
 def test_a_time_just_beyond_the_allowance_is_clamped():
-    record = ShardRecord(targets={"orders": records.fresh(NOON + SKEW_ALLOWED + timedelta(microseconds=1))})
+    record = ShardRecord(
+        targets={"orders": TargetRecord.fresh(NOON + SKEW_ALLOWED + timedelta(microseconds=1))}
+    )
 
-    assert records.clamped(record, NOON).targets["orders"].breaker.since == NOON
+    assert clamped(record, NOON).targets["orders"].breaker.since == NOON
 
 
 def test_one_bad_clock_does_not_stop_the_cooldown_of_the_ticks_after_it():
     """A tick dated a year ahead opened the breaker; the next tick's clock is right."""
     policy = Policy(cooldown=s(60))
-    bad = fold(records.fresh(NOON), facts(*[failed(seconds=31e6)] * 5, finished=31e6), policy=policy)
-    found = records.clamped(ShardRecord(last_scheduled_at=at(31e6), targets={"orders": bad.record}), NOON)
+    bad = fold(TargetRecord.fresh(NOON), facts(*[failed(seconds=31e6)] * 5, finished=31e6), policy=policy)
+    found = clamped(ShardRecord(last_scheduled_at=at(31e6), targets={"orders": bad.record}), NOON)
     next_tick = fold(found.targets["orders"], facts(finished=60), policy=policy)
 
     assert found.last_scheduled_at is None

@@ -10,9 +10,17 @@ from functools import cache
 
 import pytest
 
-from probe.core import replication as replications
-from probe.core.canary import Stamp
-from probe.core.replication import LEDGER_LIMIT, Delay, Ledger, Sync, SyncStatus, replication
+from probe.core.canary import SEQUENCE_LIMIT, Stamp
+from probe.core.replication import (
+    LEDGER_LIMIT,
+    Delay,
+    Ledger,
+    RecoveryPoint,
+    Sync,
+    SyncStatus,
+    recovery_point,
+    replication,
+)
 from tests.unit.core_values import PRIMARY, SECONDARY, at, s, stamped
 
 RPO = s(900)
@@ -27,11 +35,11 @@ def play(tape: str, ledger: Ledger | None = None) -> tuple[Ledger, list[Delay], 
         writer = "there" if act.isupper() else "here"
         value = stamps.setdefault(f"{writer}{sequence}", stamped(sequence, number * STEP, writer))
         if act == "w":
-            ledger = replications.written(ledger, value)
+            ledger = ledger.after_write(value)
         elif act in "pPsS":
             location = PRIMARY if act in "pP" else SECONDARY
             when = at(number * STEP)
-            ledger, more = replications.shown(ledger, location, value, at=when, since=since)
+            ledger, more = ledger.after_sighting(location, value, at=when, since=since)
             delays += more
             since = when if location is SECONDARY else since
     return ledger, delays, stamps
@@ -42,7 +50,7 @@ def three_days_of_writes() -> Ledger:
     """Return the ledger after a write a minute, none of which the secondary has shown."""
     ledger = Ledger()
     for minute in range(3 * 24 * 60):
-        ledger = replications.written(ledger, stamped(minute + 1, minute * 60))
+        ledger = ledger.after_write(stamped(minute + 1, minute * 60))
     return ledger
 
 
@@ -71,13 +79,13 @@ def three_days_of_writes() -> Ledger:
 def test_lag_is_the_age_of_the_oldest_write_not_shown(tape, lag, why):
     ledger, _, _ = play(tape)
 
-    assert replications.lag(ledger, at(100)) == (None if lag is None else s(lag)), why
+    assert ledger.lag(at(100)) == (None if lag is None else s(lag)), why
 
 
 def test_a_clock_behind_the_writers_makes_no_negative_lag():
     ledger, _, _ = play("w1")
 
-    assert replications.lag(ledger, at(-60)) == timedelta(0)
+    assert ledger.lag(at(-60)) == timedelta(0)
 
 
 @pytest.mark.parametrize(
@@ -100,25 +108,25 @@ def test_a_delay_is_measured_once_with_its_error_bound(tape, delays):
 
 
 def test_a_skewed_clock_makes_no_negative_delay():
-    ledger = replications.written(Ledger(), stamped(1, written=60))
-    _, (delay,) = replications.shown(ledger, SECONDARY, stamped(1, written=60), at=at(0), since=None)
+    ledger = Ledger().after_write(stamped(1, written=60))
+    _, (delay,) = ledger.after_sighting(SECONDARY, stamped(1, written=60), at=at(0), since=None)
 
     assert (delay.delay, delay.error) == (timedelta(0), timedelta(0))
 
 
 def test_a_last_reading_after_this_one_bounds_nothing():
     """Another tick's: it ended later and was saved sooner. What it did not see may still have been there."""
-    ledger = replications.written(Ledger(), stamped(1))
-    _, (delay,) = replications.shown(ledger, SECONDARY, stamped(1), at=at(20), since=at(30))
+    ledger = Ledger().after_write(stamped(1))
+    _, (delay,) = ledger.after_sighting(SECONDARY, stamped(1), at=at(20), since=at(30))
 
     assert (delay.delay, delay.error) == (s(20), s(20))
 
 
 def test_two_writes_of_one_sequence_both_arrive_by_one_sighting():
     """Two ticks at once may number alike; neither write is left behind for ever."""
-    ledger = replications.written(Ledger(), stamped(8, 0))
-    ledger = replications.written(ledger, stamped(8, 5))
-    ledger, delays = replications.shown(ledger, SECONDARY, stamped(8, 5), at=at(10), since=None)
+    ledger = Ledger().after_write(stamped(8, 0))
+    ledger = ledger.after_write(stamped(8, 5))
+    ledger, delays = ledger.after_sighting(SECONDARY, stamped(8, 5), at=at(10), since=None)
 
     assert (ledger.unseen, len(delays)) == ((), 2)
 
@@ -131,7 +139,7 @@ def test_two_writes_of_one_sequence_both_arrive_by_one_sighting():
 def test_a_sequence_never_repeats(tape, following):
     ledger, _, _ = play(tape)
 
-    assert replications.next_sequence(ledger) == following
+    assert ledger.next_sequence() == following
 
 
 def test_each_locations_floor_is_the_newest_it_has_shown():
@@ -147,57 +155,103 @@ def test_the_ledger_is_bounded_and_keeps_the_oldest_and_the_newest_unseen():
 
     assert len(ledger.unseen) == LEDGER_LIMIT
     assert (ledger.unseen[0].sequence, ledger.unseen[-1].sequence) == (1, 3 * 24 * 60)
-    assert replications.lag(ledger, at(3 * 24 * 3600)) == timedelta(days=3)
+    assert ledger.lag(at(3 * 24 * 3600)) == timedelta(days=3)
 
 
 @pytest.mark.parametrize("arrived", [100, 1000, 2000, 4000])
 def test_a_partial_catch_up_after_days_leaves_a_lag_near_the_truth(arrived):
     """The ledger keeps a sample of 4320 writes; what it says must not jump to its younger end."""
-    ledger, _ = replications.shown(
-        three_days_of_writes(), SECONDARY, stamped(arrived, (arrived - 1) * 60), at=at(4320 * 60), since=None
-    )
+    seen = stamped(arrived, (arrived - 1) * 60)
+    ledger, _ = three_days_of_writes().after_sighting(SECONDARY, seen, at=at(4320 * 60), since=None)
 
     truth = timedelta(minutes=4320 - arrived)
-    assert (
-        truth - timedelta(minutes=4320 / LEDGER_LIMIT * 3) <= replications.lag(ledger, at(4320 * 60)) <= truth
-    )
+    assert truth - timedelta(minutes=4320 / LEDGER_LIMIT * 3) <= ledger.lag(at(4320 * 60)) <= truth
 
 
 def test_unseen_writes_stand_in_the_order_of_time_whoever_wrote_them():
     ledger = Ledger()
     for value in (stamped(2, 20), stamped(1, 30, "there"), stamped(1, 10)):
-        ledger = replications.written(ledger, value)
+        ledger = ledger.after_write(value)
 
     assert [each.written_at for each in ledger.unseen] == [at(10), at(20), at(30)]
     assert ledger.newest == stamped(1, 30, "there")
 
 
+def known(sync: Sync | None, *, at_: float = 0, point: RecoveryPoint | None = None, **more):
+    """Return what is known after stats at a time, on top of the recovery point that was known before."""
+    found = recovery_point(point, sync, at(at_))
+    more.setdefault("ledger", Ledger())
+    return replication(sync=sync, point=found, lag=more.pop("lag", None), now=at(at_), rpo=RPO, **more), found
+
+
 @pytest.mark.parametrize(
-    ("tape", "sync_age", "lag", "age", "within"),
+    ("age", "lag", "within"),
     [
-        pytest.param("", None, None, None, None, id="nothing-known"),
-        pytest.param("w1 s1", None, 0, None, True, id="only-ours"),
-        pytest.param("", 30, None, 30, True, id="only-azures"),
-        pytest.param("w1 s1", 900, 0, 900, True, id="at-the-rpo"),
-        pytest.param("w1 s1", 900.001, 0, 900.001, False, id="azures-beyond"),
-        pytest.param("w1", 10, 1000, 10, False, id="ours-beyond"),
-        pytest.param("w1 s1", -60, 0, 0, True, id="a-sync-time-ahead-of-us"),
+        pytest.param(None, 0, None, id="only-ours: nobody can say"),
+        pytest.param(30, None, True, id="only-azures"),
+        pytest.param(900, 0, True, id="at-the-rpo"),
+        pytest.param(900.001, 0, False, id="azures-beyond"),
+        pytest.param(10, 1000, True, id="ours-beyond: our canary does not stand for the rest"),
     ],
 )
-def test_the_rpo_is_held_when_no_known_figure_exceeds_it(tape, sync_age, lag, age, within):
-    now = at(1000)
-    sync = None
-    if sync_age is not None:
-        sync = Sync(status=SyncStatus.LIVE, last_sync_time=now - s(sync_age))
-    found = replication(play(tape)[0], sync, now=now, rpo=RPO)
+def test_the_rpo_is_held_to_the_recovery_point_alone(age, lag, within):
+    sync = None if age is None else Sync(status=SyncStatus.LIVE, last_sync_time=at(1000 - age))
+    found, _ = known(sync, at_=1000, lag=None if lag is None else s(lag))
 
-    assert found.lag == (None if lag is None else s(lag))
-    assert found.last_sync_age == (None if age is None else s(age))
+    assert found.recovery_point_age == (None if age is None else s(age))
     assert found.within_rpo is within
 
 
-@pytest.mark.parametrize("status", [SyncStatus.BOOTSTRAP, SyncStatus.UNAVAILABLE])
-def test_a_status_without_a_time_has_no_age(status):
-    found = replication(Ledger(), Sync(status=status), now=at(0), rpo=RPO)
+def test_a_recovery_point_ahead_of_us_has_no_negative_age():
+    found, _ = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(60)))
 
-    assert (found.status, found.last_sync_time, found.last_sync_age) == (status, None, None)
+    assert found.recovery_point_age == timedelta(0)
+
+
+@pytest.mark.parametrize("status", [None, SyncStatus.BOOTSTRAP, SyncStatus.UNAVAILABLE, SyncStatus.LIVE])
+def test_the_age_of_the_recovery_point_grows_while_it_cannot_be_renewed(status):
+    _, point = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(0)), at_=5)
+    later, kept = known(Sync(status=status) if status else None, at_=600, point=point)
+
+    assert kept == point
+    assert (later.recovery_point, later.recovery_point_age) == (at(0), s(600))
+
+
+@pytest.mark.parametrize("status", [SyncStatus.BOOTSTRAP, SyncStatus.UNAVAILABLE, SyncStatus.LIVE])
+def test_a_recovery_point_that_was_never_told_is_unknown_and_not_0(status):
+    found, point = known(Sync(status=status))
+
+    assert (point, found.recovery_point, found.recovery_point_age, found.within_rpo) == (None,) * 4
+
+
+def test_azures_latest_word_takes_the_place_of_an_earlier_one_though_it_says_less():
+    """A failover, or a new replication, may set the last sync time back; it is what holds now."""
+    _, point = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(50)), at_=60)
+    later, _ = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(40)), at_=120, point=point)
+
+    assert later.recovery_point == at(40)
+
+
+def test_the_word_of_an_older_tick_that_is_folded_later_does_not_count():
+    _, point = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(50)), at_=60)
+    found, _ = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(10)), at_=30, point=point)
+
+    assert found.recovery_point == at(50)
+
+
+def test_the_newest_canary_of_the_secondary_is_evidence_with_its_age_when_it_was_first_seen_there():
+    ledger, _, _ = play("w1 s1 s1")
+    found, _ = known(None, at_=100, ledger=ledger)
+
+    assert (found.secondary_sequence, found.secondary_delay) == (1, s(10))
+
+
+@pytest.mark.parametrize("where", [PRIMARY, SECONDARY])
+def test_a_made_up_sequence_uses_up_no_numbers(where):
+    """One answer with the highest sequence of all must neither be a floor nor end the numbering."""
+    ledger, _, _ = play("w1 p1 s1")
+    poisoned, _ = ledger.after_sighting(where, stamped(SEQUENCE_LIMIT), at=at(60), since=None)
+
+    assert poisoned == ledger
+    assert poisoned.next_sequence() == 2
+    assert ledger.next_sequence(stamped(SEQUENCE_LIMIT)) == 2

@@ -10,8 +10,9 @@ from probe.core import report as reports
 from probe.core.breaker import Breaker, State, Transition, Trigger
 from probe.core.reading import Phases, Purpose
 from probe.core.replication import Ledger, Replication, SyncStatus
-from probe.core.report import Result, TargetReport, TickReport, document, exit_code, seconds, time_text
+from probe.core.report import Result, TargetReport, TickReport, document, exit_code
 from probe.core.target import Forced, Policy, Target
+from probe.core.times import seconds, time_text
 from probe.core.verdict import (
     EndpointJudgement,
     EndpointVerdict,
@@ -99,7 +100,8 @@ def test_the_document_is_what_was_promised():
                 replication=Replication(
                     status=SyncStatus.LIVE,
                     last_sync_time=at(-1),
-                    last_sync_age=s(1),
+                    recovery_point=at(-1),
+                    recovery_point_age=s(1),
                     lag=s(0),
                     within_rpo=True,
                 ),
@@ -108,7 +110,7 @@ def test_the_document_is_what_was_promised():
     )
 
     assert json.loads(json.dumps(found)) == {
-        "schema": 1,
+        "schema": 2,
         "tick": {
             "scheduled_at": "2026-03-01T12:00:00.000000Z",
             "started_at": "2026-03-01T12:00:00.250000Z",
@@ -126,15 +128,26 @@ def test_the_document_is_what_was_promised():
                 "name": "orders",
                 "verdict": "ok",
                 "reason": "1 of 1 reads were served by the primary",
+                "since": None,
+                "redundancy": {
+                    "verdict": "unprotected",
+                    "reason": "its name does not resolve while the primary answers: "
+                    "the account lost its geo-redundancy, or it failed over",
+                    "since": None,
+                },
+                "incident": None,
+                "events": [],
                 "endpoints": {
                     "primary": {
                         "url": "https://a.example/health-probe/HelloWorld.png",
                         "verdict": "healthy",
                         "reason": "1 of 1 attempts served, the slowest in 10 ms",
+                        "since": None,
                         "error_type": None,
                         "status_code": 200,
                         "duration_seconds": 0.01,
                         "phases": dict.fromkeys(("connect", "tls", "ttfb", "transfer")) | {"dns": 0.001},
+                        "request_id": "0a1b",
                         "canary_sequence": 7,
                         "canary_age_seconds": 0.21,
                     },
@@ -143,10 +156,12 @@ def test_the_document_is_what_was_promised():
                         "verdict": "absent",
                         "reason": "its name does not resolve while the primary answers: "
                         "the account lost its geo-redundancy, or it failed over",
+                        "since": None,
                         "error_type": "dns",
                         "status_code": None,
                         "duration_seconds": 0.002,
                         "phases": dict.fromkeys(("dns", "connect", "tls", "ttfb", "transfer")),
+                        "request_id": None,
                         "canary_sequence": None,
                         "canary_age_seconds": None,
                     },
@@ -162,6 +177,8 @@ def test_the_document_is_what_was_promised():
                                 "error_type": None,
                                 "status_code": 200,
                                 "duration_seconds": 0.01,
+                                "request_id": "0a1b",
+                                "client_request_id": None,
                             }
                         ],
                     }
@@ -188,11 +205,22 @@ def test_the_document_is_what_was_promised():
                 "replication": {
                     "status": "live",
                     "last_sync_time": "2026-03-01T11:59:59.000000Z",
-                    "last_sync_age_seconds": 1.0,
-                    "lag_seconds": 0.0,
+                    "recovery_point": "2026-03-01T11:59:59.000000Z",
+                    "recovery_point_age_seconds": 1.0,
                     "within_rpo": True,
+                    "reason": None,
+                    "lag_seconds": 0.0,
+                    "secondary_sequence": None,
+                    "secondary_delay_seconds": None,
                 },
-                "write": {"outcome": "success", "error_type": None, "sequence": 7, "duration_seconds": 0.03},
+                "write": {
+                    "outcome": "success",
+                    "error_type": None,
+                    "reason": None,
+                    "sequence": 7,
+                    "duration_seconds": 0.03,
+                    "request_id": "0a1b",
+                },
                 "skipped": ["stats"],
             }
         ],

@@ -45,6 +45,7 @@ DOCUMENTED = {
     "PROBE_FORCE": (UNSET, "secondary"),
     "PROBE_FORCE_UNTIL": (UNSET, "2026-01-31T18:00:00Z"),
     "PROBE_RPO": (900, "60"),
+    "PROBE_LAG_LOOK": (0, "5"),
     "PROBE_STATE": ("AzureWebJobsStorage", "memory"),
     "PROBE_STATE_CONTAINER": ("probe-state", "state"),
     "PROBE_SHARD_SIZE": (100, "10"),

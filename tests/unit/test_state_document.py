@@ -55,11 +55,11 @@ def test_a_time_of_another_zone_is_the_same_instant():
         pytest.param(b"\x00\xff\xfe junk", "JSON", id="binary junk"),
         pytest.param(encode(record())[:-20], "EOF", id="truncated"),
         pytest.param(b"[]", "should be an object", id="another shape"),
-        pytest.param(b'{"schema": 1}', "targets", id="no targets"),
+        pytest.param(b'{"schema": 2}', "targets", id="no targets"),
         pytest.param(b'{"schema": 99, "targets": {}}', "schema 99", id="schema of a later version"),
         pytest.param(b'{"schema": 99, "shards": []}', "schema 99", id="schema and shape of a later version"),
         pytest.param(
-            b'{"schema": 1, "targets": {}, "last_scheduled_at": "2026-03-01T12:00:00"}',
+            b'{"schema": 2, "targets": {}, "last_scheduled_at": "2026-03-01T12:00:00"}',
             "timezone",
             id="a time without its zone",
         ),

@@ -7,7 +7,7 @@ import pytest
 
 from probe.core.breaker import State
 from probe.core.report import Result, exit_code
-from probe.tick import SAVE_TRIES
+from probe.tick.store import SAVE_TRIES
 from tests.faults.world import MINUTE, NOON, World, clock, run, target, world
 
 LATER = NOON + MINUTE
@@ -265,7 +265,7 @@ def test_a_process_that_ends_in_mid_tick_leaves_the_last_saved_state():
 
     assert closed
     assert unchanged
-    assert report.targets[0].previous == ("ok", "healthy", "healthy")
+    assert report.targets[0].previous == ("ok", "healthy", "inconclusive")
 
 
 def test_targets_that_are_gone_from_the_settings_keep_their_record():

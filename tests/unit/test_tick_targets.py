@@ -12,6 +12,7 @@ from probe.core.reading import Purpose
 from probe.core.report import Result
 from probe.core.target import Location
 from probe.ports import TraceParent
+from probe.tick import folding
 from tests.faults.world import MINUTE, NOON, Endpoints, Telemetry, World, run, target, world
 
 PRIMARY, SECONDARY = Location.PRIMARY, Location.SECONDARY
@@ -46,7 +47,7 @@ def test_a_bug_in_one_target_is_raised_after_the_others_were_saved_and_told(word
 
 
 def test_a_bug_in_judging_one_target_does_not_fail_the_others(monkeypatch):
-    judge = tick.judge
+    judge = folding.judge
 
     def stumble(evidence):
         if evidence.policy.reads == 3:
@@ -55,7 +56,7 @@ def test_a_bug_in_judging_one_target_does_not_fail_the_others(monkeypatch):
 
     async def main():
         probe = world(target("a"), target("b", reads=3), target("c"))
-        monkeypatch.setattr(tick, "judge", stumble)
+        monkeypatch.setattr(folding, "judge", stumble)
         with pytest.raises(ZeroDivisionError):
             await probe.tick()
         return probe
@@ -121,7 +122,7 @@ def test_a_target_that_hangs_makes_no_others_lag_look_longer():
     assert MINUTE <= lag < MINUTE + timedelta(seconds=1)
 
 
-def test_a_target_without_a_single_reading_is_inconclusive_and_all_of_it_is_named_as_cut_off():
+def test_a_target_whose_primary_was_never_read_is_inconclusive_and_all_that_was_cut_off_is_named():
     async def main():
         probe = world()
         probe.account.behave("hang", "ok")
@@ -130,8 +131,7 @@ def test_a_target_without_a_single_reading_is_inconclusive_and_all_of_it_is_name
     found = run(main()).targets[0]
 
     assert found.verdicts == ("inconclusive", "inconclusive", "inconclusive")
-    assert found.skipped[0] == "write"
-    assert len(found.skipped) == 1 + 5 + 2 + 1
+    assert found.skipped == ("look primary", "write", *(f"read {each}" for each in range(1, 6)), "stats")
 
 
 def test_more_targets_than_run_side_by_side_all_get_their_turn(monkeypatch):
@@ -163,7 +163,7 @@ def test_targets_that_never_got_their_turn_are_told_as_cut_off(monkeypatch):
 
 
 def test_a_target_is_asked_for_no_more_than_it_needs():
-    """A write, the reads, a check of the location that no read touched, and the stats."""
+    """A look at each location, a write, the reads, and the stats."""
 
     async def main():
         probe = world()
@@ -172,22 +172,29 @@ def test_a_target_is_asked_for_no_more_than_it_needs():
 
     assert Counter(run(main())) == {
         (PRIMARY, Purpose.WRITE): 1,
+        (PRIMARY, Purpose.CHECK): 1,
         (PRIMARY, Purpose.READ): 5,
         (SECONDARY, Purpose.CHECK): 1,
         (SECONDARY, Purpose.STATS): 1,
     }
 
 
-def test_a_location_that_a_read_has_touched_is_not_checked_again():
+def test_both_locations_are_looked_at_side_by_side_before_anything_is_written():
     async def main():
         probe = world()
-        await probe.tick()
-        probe.account.behave("503", "ok")
-        await probe.until(NOON + MINUTE)
-        await probe.tick()
-        return probe.account.calls[8:]
+        probe.account.behave("slow", "slow")
+        return probe, await probe.tick()
 
-    assert Purpose.CHECK not in {purpose for _, purpose in run(main())}
+    probe, report = run(main())
+
+    made = report.targets[0].readings[:3]
+    assert probe.account.calls[:3] == [
+        (PRIMARY, Purpose.CHECK),
+        (SECONDARY, Purpose.CHECK),
+        (PRIMARY, Purpose.WRITE),
+    ]
+    assert made[0].started_at == made[1].started_at
+    assert made[2].started_at >= made[0].ended_at
 
 
 def test_a_target_without_secondary_is_never_asked_for_one():
@@ -254,8 +261,8 @@ def test_the_sequence_goes_on_and_lag_is_known_after_the_first_tick():
     reports = run(main())
 
     assert [each.targets[0].written_sequence for each in reports] == [1, 2, 3]
-    assert [each.targets[0].replication.lag for each in reports] == [timedelta(0)] * 3
-    assert [len(each.targets[0].replication.delays) for each in reports] == [1, 1, 1]
+    assert [each.targets[0].replication.lag for each in reports] == [None, timedelta(0), timedelta(0)]
+    assert [len(each.targets[0].replication.delays) for each in reports] == [0, 1, 1]
 
 
 def test_a_sequence_is_never_used_again_though_the_blob_forgot_it():
@@ -301,6 +308,6 @@ def test_verdicts_of_the_tick_before_are_handed_on():
 
     assert [each.targets[0].previous for each in run(main())] == [
         None,
-        ("ok", "healthy", "healthy"),
+        ("ok", "healthy", "inconclusive"),
         ("rerouted", "down", "healthy"),
     ]

@@ -168,7 +168,15 @@ def test_without_a_reading_the_verdict_rests_on_none():
             "ok", "404", {"age": 10, "shown": True}, V.MISSING, "it was there before", id="missing-once-shown"
         ),
         pytest.param(
-            "ok", "404", {}, V.MISSING, "nothing was written that could be on its way", id="missing-read-only"
+            "ok",
+            "404",
+            {"stamped": False},
+            V.MISSING,
+            "nothing is written that could be on its way",
+            id="missing-read-only",
+        ),
+        pytest.param(
+            "ok", "404", {}, V.INCONCLUSIVE, "nothing that could be there was written yet", id="unwritten"
         ),
         pytest.param("ok", "ok", {"lag": 901}, V.STALE, "our canary is behind", id="stale-by-lag"),
         pytest.param("ok", "ok", {"lag": 900}, V.HEALTHY, "at the RPO is within it", id="lag-at-rpo"),
@@ -195,9 +203,10 @@ def test_the_secondary_is_judged_by_what_is_known_of_replication_too(primary, se
         ledger = replace(ledger, secondary_shown=stamped(0))
     replication = Replication(
         lag=NOW - at(1000 - known["lag"]) if "lag" in known else None,
-        last_sync_age=NOW - at(1000 - known["sync"]) if "sync" in known else None,
+        recovery_point_age=NOW - at(1000 - known["sync"]) if "sync" in known else None,
     )
-    judged = judge(evidence(primary, secondary, ledger=ledger, replication=replication)).secondary
+    found = evidence(primary, secondary, ledger=ledger, replication=replication)
+    judged = judge(replace(found, stamped=known.get("stamped", True))).secondary
 
     assert judged.verdict is verdict, why
 
@@ -225,12 +234,14 @@ def test_a_reasons_durations_are_readable(took, shown):
     [
         pytest.param({"replication": Replication(lag=NOW - at(99))}, BEHIND, id="lag"),
         pytest.param(
-            {"replication": Replication(last_sync_age=NOW - at(99))},
-            "the last sync time is 901 s old, more than the RPO of 900 s",
+            {"replication": Replication(recovery_point_age=NOW - at(99))},
+            "the recovery point is 901 s old, more than the RPO of 900 s",
             id="last-sync",
         ),
         pytest.param(
-            {"replication": Replication(lag=NOW - at(99), last_sync_age=NOW - at(0))}, BEHIND, id="lag-first"
+            {"replication": Replication(lag=NOW - at(99), recovery_point_age=NOW - at(0))},
+            BEHIND,
+            id="lag-first",
         ),
         pytest.param(
             {
@@ -351,19 +362,19 @@ def test_a_tick_cut_short_says_so_though_all_went_well():
     ],
 )
 def test_is_it_us_is_asked_before_an_endpoint_is_blamed(primary, secondary, store, ours, why):
-    found = judge(evidence(primary, secondary, reads=[LOST], store_reachable=store))
+    found = judge(evidence(primary, secondary, reads=[LOST], alive=store))
     verdicts = {found.primary.verdict, found.secondary.verdict, str(found.target.verdict)}
 
     assert (verdicts == {"inconclusive"}) is ours, why
 
 
 def test_is_it_us_for_a_target_without_a_secondary_asks_its_primary_alone():
-    found = judge(evidence("timeout", "none", reads=[LOST], store_reachable=False, geo=False))
+    found = judge(evidence("timeout", "none", reads=[LOST], alive=False, geo=False))
 
     assert (found.primary.verdict, found.secondary) == (V.INCONCLUSIVE, None)
     assert found.primary.reason == (
-        "every endpoint and the state store failed alike: the probe's own network is the likelier cause "
-        "(timeout after 10 ms)"
+        "nothing of Azure Storage was heard from any endpoint, and no independent sign of life either: "
+        "the probe's own network is the likelier cause (timeout after 10 ms)"
     )
     assert found.target.verdict is TargetVerdict.INCONCLUSIVE
 

@@ -115,7 +115,7 @@ def test_a_canary_that_cannot_be_written_is_said_and_reading_goes_on(capsys):
     code, _, _ = watched((0, "403", "ok"), reads=1)
 
     out = capsys.readouterr().out
-    assert "The canary could not be written: 403" in out
+    assert "The canary could not be written: not tried: the look before it failed (403)" in out
     assert "read 0: NEITHER location served it (primary: 403, secondary: 404)" in out
     assert code == 1
 

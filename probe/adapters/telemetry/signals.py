@@ -194,8 +194,8 @@ def _of_replication(where: Attributes, target: TargetReport) -> Iterator[Measure
     status: Attributes = {"probe.replication.status": str(known.status)} if known.status else {}
     if known.lag is not None:
         yield _measure(catalogue.REPLICATION_LAG, _s(known.lag), where, status)
-    if known.last_sync_age is not None:
-        yield _measure(catalogue.LAST_SYNC_AGE, _s(known.last_sync_age), where, status)
+    if known.recovery_point_age is not None:
+        yield _measure(catalogue.LAST_SYNC_AGE, _s(known.recovery_point_age), where, status)
     for each in known.delays:
         yield _measure(catalogue.REPLICATION_DELAY, _s(each.delay), where)
 
@@ -218,7 +218,7 @@ def _endpoint_result(
         **_endpoint_phases(target, location, reading),
         "canary_age": _canary_age(judged),
         "lag": _lag(target.replication.lag, location),
-        "last_sync_age": _lag(target.replication.last_sync_age, location),
+        "last_sync_age": _lag(target.replication.recovery_point_age, location),
     }
     return Availability(
         name=f"{target.target.name} {location}",

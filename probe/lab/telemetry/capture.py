@@ -16,7 +16,8 @@ from typing import Any
 
 from probe.adapters import telemetry
 from probe.adapters.telemetry.settings import TelemetrySettings, Traces
-from probe.core.report import TickReport, time_text
+from probe.core.report import TickReport
+from probe.core.times import time_text
 from probe.lab.telemetry.ingestion import Ingestion
 from probe.lab.telemetry.tapes import TAPES, play
 from probe.ports import TraceParent

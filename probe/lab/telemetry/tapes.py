@@ -98,6 +98,9 @@ class _Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
     async def sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -133,7 +136,8 @@ class _Session:
             answer = MISSING
         reading = self._reading(location, purpose, answer)
         shown = answer.error_type is None or answer.error_type == "digest"
-        return replace(reading, canary=self._shown(location) if shown else None)
+        stamp = self._shown(location) if shown else None
+        return replace(reading, canary=stamp, etag=f'"{stamp.sequence}"' if stamp else None)
 
     async def stats(self) -> tuple[Reading, Sync | None]:
         scene = self._world.scene
@@ -143,17 +147,17 @@ class _Session:
         synced = (self._world.clock.now - scene.lag).replace(microsecond=0)
         return reading, Sync(status=scene.known, last_sync_time=synced)
 
-    async def write(self, *, sequence: int | None) -> tuple[Reading, Stamp | None]:
+    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
+        del replacing
         answer = self._world.scene.primary
         failed = answer if answer.error_type not in ("digest", None) else replace(WRITTEN, took=answer.took)
         reading = self._reading(Location.PRIMARY, Purpose.WRITE, failed)
         if not reading.ok:
             return reading, None
         written = self._world.written.setdefault(self._target.name, [])
-        number = sequence or len(written) + 1
-        stamp = Stamp(sequence=number, written_at=reading.started_at, sha256="0" * 64, writer="tape")
+        stamp = Stamp(sequence=sequence, written_at=reading.started_at, sha256="0" * 64, writer="tape")
         written.append(stamp)
-        return reading, stamp
+        return replace(reading, etag=f'"{stamp.sequence}"'), stamp
 
     async def aclose(self) -> None:
         """Nothing was opened."""
@@ -238,7 +242,9 @@ async def play(
         store=_Store(endpoints),
         telemetry=kept,
         clock=clock,
+        monotonic=clock.monotonic,
         vantage=vantage,
+        writer="tape",
         budget=timedelta(seconds=45),
         sleep=clock.sleep,
     )
@@ -248,8 +254,6 @@ async def play(
         clock.now = max(clock.now, START + number * INTERVAL) + 200 * _MS
         endpoints.scene = scene
         await tick.run(world, targets, tick.Firing(scheduled_at=scheduled_at))
-        ended = replace(kept.reports[-1], duration=clock.now - kept.reports[-1].started_at)
-        kept.reports[-1] = ended
     return kept.reports
 
 

@@ -1,0 +1,142 @@
+"""What a tick's findings make of a shard's record, and the reports that are judged on that."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from probe.core.record import HistoryEntry, ShardRecord, TargetRecord, conclude, fold, remember
+from probe.core.replication import replication
+from probe.core.report import TargetReport, target_document
+from probe.core.target import Location
+from probe.core.times import seconds
+from probe.core.verdict import Evidence, judge, stats_missing
+from probe.tick.found import Found
+from probe.tick.world import Firing
+
+log = logging.getLogger("probe")
+
+
+def folded(
+    record: ShardRecord | None, found: Sequence[Found], firing: Firing, now: datetime, *, alive: bool
+) -> tuple[ShardRecord, list[TargetReport]]:
+    """Return the shard's record with a tick's facts folded onto it, and the reports judged on that.
+
+    A tick that measured no target does not count as completed: it is no sign that the probe works.
+    """
+    base = record or ShardRecord(targets={})
+    reports, remembered = [], dict(base.targets)
+    for each in found:
+        if each.bug:
+            continue
+        old = base.targets.get(each.target.name) or TargetRecord.fresh(now)
+        try:
+            report, new = _reported(old, each, each.ended_at or now, alive=alive)
+        except Exception as bug:  # noqa: BLE001 - one target's bug is its own: the others are saved and told
+            stumbled(each, bug)
+            continue
+        reports.append(report)
+        remembered[each.target.name] = new
+    scheduled = base.last_scheduled_at
+    measured = any(each.is_measured for each in found)
+    return replace(
+        base,
+        targets=remembered,
+        last_scheduled_at=max(scheduled, firing.scheduled_at) if scheduled else firing.scheduled_at,
+        last_completed_at=now if measured else base.last_completed_at,
+        ticks=base.ticks + 1,
+    ), reports
+
+
+def stumbled(found: Found, bug: Exception) -> None:
+    """Keep a bug with the target that it hit; it is raised once the others were saved and told."""
+    log.error("%s could not be probed", found.target.name, exc_info=bug)
+    found.bug = bug
+
+
+def _reported(
+    old: TargetRecord, found: Found, now: datetime, *, alive: bool
+) -> tuple[TargetReport, TargetRecord]:
+    target = found.target
+    geo = target.secondary is not None
+    step = fold(old, found.facts(now), policy=target.policy, geo=geo)
+    status = found.sync.status if found.sync else None
+    renewed = found.sync is not None and found.sync.last_sync_time is not None
+    known = replication(
+        ledger=step.record.ledger,
+        sync=found.sync,
+        point=step.record.recovery,
+        lag=step.lag,
+        now=now,
+        rpo=target.policy.rpo,
+        reason=stats_missing(found.stats, status) if geo and not renewed else None,
+        delays=step.delays,
+    )
+    evidence = Evidence(
+        primary=found.at(Location.PRIMARY),
+        secondary=found.at(Location.SECONDARY),
+        reads=found.reads,
+        write=found.write,
+        unwritten=found.unwritten,
+        stats=found.stats,
+        ledger=step.record.ledger,
+        replication=known,
+        policy=target.policy,
+        now=now,
+        alive=alive,
+        geo=geo,
+        stamped=target.write,
+        cut_short=bool(found.skipped),
+    )
+    done = conclude(
+        step.record,
+        judge(evidence),
+        reads=found.reads,
+        recovery_point_age=known.recovery_point_age,
+        began_at=found.began_at,
+    )
+    report = TargetReport(
+        target=target,
+        judgement=done.judgement,
+        reads=tuple(found.reads),
+        readings=tuple(found.readings),
+        breaker=step.record.breaker,
+        forced=target.policy.forced_at(now),
+        transitions=step.transitions,
+        replication=known,
+        written_sequence=found.written.sequence if found.written else None,
+        previous=_previous(old),
+        previous_redundancy=old.history[-1].redundancy if old.history else None,
+        unwritten=found.unwritten,
+        events=step.events + done.events,
+        incident=done.record.incident,
+        skipped=found.skipped,
+    )
+    return report, remember(done.record, _entry(report, now), target_document(report))
+
+
+def _previous(record: TargetRecord) -> tuple[str, str, str | None] | None:
+    if not record.history:
+        return None
+    last = record.history[-1]
+    return last.verdict, last.primary, last.secondary
+
+
+def _entry(report: TargetReport, now: datetime) -> HistoryEntry:
+    served = Counter(each.served_by for each in report.reads)
+    verdict, primary, secondary = report.verdicts
+    redundancy = report.judgement.redundancy
+    return HistoryEntry(
+        at=now,
+        verdict=verdict,
+        primary=primary,
+        secondary=secondary,
+        redundancy=redundancy.verdict if redundancy else None,
+        served_primary=served[Location.PRIMARY],
+        served_secondary=served[Location.SECONDARY],
+        served_none=served[None],
+        worst_read=max((each.duration.total_seconds() for each in report.reads), default=None),
+        lag=seconds(report.replication.lag),
+        last_sync_age=seconds(report.replication.recovery_point_age),
+    )

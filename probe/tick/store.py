@@ -1,0 +1,125 @@
+"""The shard's document during one tick: loaded before it, folded onto and saved after it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from probe.core.errors import StateConflict, StateError
+from probe.core.reading import PATH_ERRORS
+from probe.core.record import ShardRecord, clamped
+from probe.core.report import StateProblem, TargetReport
+from probe.core.verdict import unheard
+from probe.ports import Loaded
+from probe.tick.folding import folded
+from probe.tick.found import Found
+from probe.tick.world import Firing, Known, World
+
+SAVE_TRIES = 5
+"""How often a conflict with another tick is folded before it counts as a failure of the store."""
+log = logging.getLogger("probe")
+
+
+class Store:
+    """One shard's document in one tick.
+
+    While nobody else saves, what this process knows is the newest: a tick that could not be saved is not
+    forgotten when the store is there again.
+    """
+
+    def __init__(self, world: World, shard: int) -> None:
+        self._world, self._shard = world, shard
+        self._loaded: Loaded | None = None
+        self._heard = False
+        self.problems: list[StateProblem] = []
+        self.verdict = "ok"
+
+    async def load(self, now: datetime) -> ShardRecord | None:
+        """Load the record; when the store is down, return what this process knows."""
+        try:
+            self._loaded = await self._load(now)
+        except StateError as error:
+            self._failed("load", error)
+            known = self._known()
+            return known.record if known else None
+        return self._loaded.record
+
+    async def save(self, firing: Firing, found: Sequence[Found]) -> list[TargetReport]:
+        """Fold the tick's facts, judge and save; on a conflict do so again on the newer record.
+
+        When the store is down, the facts are folded onto what this process knows, and judged as well.
+        """
+        now = self._world.clock()
+        if self._loaded is None:
+            try:
+                self._loaded = await self._load(now)
+            except StateError as error:
+                self._failed("load", error)
+                return await self._unsaved(firing, found, now)
+        try:
+            return await self._folded_and_saved(firing, found, now)
+        except StateError as error:
+            self._failed("save", error)
+            return await self._unsaved(firing, found, now)
+
+    async def _unsaved(self, firing: Firing, found: Sequence[Found], now: datetime) -> list[TargetReport]:
+        base = self._loaded or self._known()
+        alive = await self._alive(found)
+        record, reports = folded(base.record if base else None, found, firing, now, alive=alive)
+        self._remember(record, base.tag if base else None)
+        return reports
+
+    async def _folded_and_saved(
+        self, firing: Firing, found: Sequence[Found], now: datetime
+    ) -> list[TargetReport]:
+        assert self._loaded is not None, "loaded by who calls"  # noqa: S101 - by save
+        alive = await self._alive(found)
+        for number in range(SAVE_TRIES):
+            if number:
+                self._loaded = await self._load(now)
+            record, reports = folded(self._loaded.record, found, firing, now, alive=alive)
+            try:
+                tag = await self._world.store.save(self._shard, record, self._loaded.tag)
+            except StateConflict:
+                continue
+            self._remember(record, tag)
+            return reports
+        raise StateConflict(f"{SAVE_TRIES} saves in a row met another tick's")
+
+    async def _alive(self, found: Sequence[Found]) -> bool:
+        """Return whether the probe has a network, asked only where nothing else of the tick says so."""
+        if not any(unheard(each.sides) for each in found):
+            return True
+        return (self._heard and self._world.store_is_remote) or await self._world.alive()
+
+    def _known(self) -> Known | None:
+        return self._world.last_known.get(self._shard)
+
+    def _remember(self, record: ShardRecord, tag: str | None) -> None:
+        self._world.last_known[self._shard] = Known(record=record, tag=tag)
+
+    async def _load(self, now: datetime) -> Loaded:
+        loaded = await self._world.store.load(self._shard)
+        self._heard = True
+        if loaded.replaced:
+            self._tell("load", "unreadable", loaded.replaced)
+        known = self._known()
+        if known and known.tag == loaded.tag:
+            loaded = replace(loaded, record=known.record)
+        if loaded.record is None:
+            return loaded
+        record = clamped(loaded.record, now)
+        if record.clamped > loaded.record.clamped:
+            count = record.clamped - loaded.record.clamped
+            self._tell("clamp", "future_time", f"{count} saved times were in the future, and were set to now")
+        return replace(loaded, record=record)
+
+    def _failed(self, operation: str, error: StateError) -> None:
+        """Keep what the store failed with; whether anything of it was heard says if there is a network."""
+        self._heard = error.error_type not in PATH_ERRORS
+        self._tell(operation, error.error_type, str(error))
+
+    def _tell(self, operation: str, error_type: str, message: str) -> None:
+        log.warning("state store, %s: %s: %s", operation, error_type, message)
+        self.problems.append(StateProblem(operation=operation, error_type=error_type, message=message))
+        self.verdict = error_type

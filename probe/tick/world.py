@@ -1,0 +1,54 @@
+"""What a tick stands in: the world that it needs, and the firing that it answers."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from probe.core.record import ShardRecord
+from probe.ports import Clock, Endpoints, Monotonic, SignOfLife, Sleep, StateStore, Telemetry, TraceParent
+
+
+async def no_sign() -> bool:
+    """Return that nothing was reached: the sign of life of who has nobody to ask."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """One firing of the timer, for one shard. ``scheduled_at`` is aware UTC."""
+
+    scheduled_at: datetime
+    shard: int = 0
+    past_due: bool = False
+    parent: TraceParent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A shard's record as this process knows it, saved or not, and the tag of the version it stands on."""
+
+    record: ShardRecord
+    tag: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """All that a tick needs. ``last_known`` is what this process knows by shard, for when the store fails.
+
+    ``writer`` is the name that this probe's canaries carry. ``store_is_remote`` says that to reach the state
+    store is itself a sign that there is a network; ``alive`` is asked for another one.
+    """
+
+    endpoints: Endpoints
+    store: StateStore
+    telemetry: Telemetry
+    vantage: str
+    writer: str
+    budget: timedelta
+    clock: Clock
+    monotonic: Monotonic = time.monotonic
+    sleep: Sleep = asyncio.sleep
+    alive: SignOfLife = no_sign
+    store_is_remote: bool = True
+    last_known: dict[int, Known] = field(default_factory=dict)
