@@ -18,6 +18,7 @@ from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.contract.scenes import RPO, SCENES, Scene, Stage
 
 ROOT = Path(__file__).parents[2]
+APP_NAME = "func-probe-paris"
 PATIENCE = 60
 """Seconds that a tick may take on a machine that has much else to do."""
 
@@ -40,6 +41,11 @@ class Played:
     def of(self, base_type: str) -> list[dict[str, Any]]:
         """Return the data of the rows of this type."""
         return [row["data"]["baseData"] for row in self.rows if row["data"]["baseType"] == base_type]
+
+    def resources(self) -> list[Any]:
+        """Return the resource of each request for spans, as OTLP has it."""
+        requests = [ExportTraceServiceRequest.FromString(each) for each in self.traces]
+        return [held.resource for each in requests for held in each.resource_spans]
 
     def spans(self) -> list[Any]:
         """Return the spans, as OTLP has them."""
@@ -78,6 +84,10 @@ def settings(pair: Pair, ingestion: Ingestion) -> dict[str, str]:
         "PROBE_SECONDARY_READS": "1",
         "PROBE_SUCCESS_THRESHOLD": "1",
         "PROBE_VANTAGE": "here",
+        # What the platform sets.
+        "WEBSITE_SITE_NAME": APP_NAME,
+        "WEBSITE_INSTANCE_ID": "instance-1",
+        "REGION_NAME": "France Central",
         "NO_PROXY": "*",
     }
 

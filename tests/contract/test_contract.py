@@ -18,7 +18,7 @@ from probe.core.replication import SyncStatus
 from probe.core.report import Result
 from probe.core.verdict import EndpointVerdict, TargetVerdict
 from probe.lab.account.faults import Kind
-from tests.contract.conftest import Played
+from tests.contract.conftest import APP_NAME, Played
 from tests.contract.scenes import SCENES, Scene
 
 DENIED = ("401", "403")
@@ -116,6 +116,15 @@ def test_every_span_is_sent_with_each_of_its_attributes(played: Played, entry: E
 @pytest.mark.parametrize("entry", catalogue.LINES, ids=lambda entry: entry.name)
 def test_every_log_line_is_sent_with_each_of_its_attributes(played: Played, entry: Entry):
     assert set(entry.attributes) - keys(played.lines()) == set()
+
+
+def test_every_row_says_which_app_it_is_from(played: Played):
+    assert {row["tags"]["ai.cloud.role"] for row in played.rows} == {APP_NAME}
+
+
+@pytest.mark.parametrize("key", catalogue.RESOURCE)
+def test_every_attribute_of_the_resource_is_sent(played: Played, key: str):
+    assert all(key in keys([each]) for each in played.resources())
 
 
 @pytest.mark.parametrize(

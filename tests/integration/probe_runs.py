@@ -16,10 +16,11 @@ from probe.lab.account.pair import Pair
 from probe.tick import Firing
 
 ROOT = Path(__file__).parents[2]
+# Short enough for a test that waits for them, long enough for a machine that has much else to do.
 QUICK = {
-    "PROBE_DEADLINE": "0.4",
-    "PROBE_CONNECT_TIMEOUT": "0.3",
-    "PROBE_SLOW_AFTER": "0.4",
+    "PROBE_DEADLINE": "1",
+    "PROBE_CONNECT_TIMEOUT": "0.8",
+    "PROBE_SLOW_AFTER": "1",
     "PROBE_RETRY_DELAY": "0.01",
 }
 

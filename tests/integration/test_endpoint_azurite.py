@@ -17,7 +17,7 @@ from probe.lab.account.azurite import ACCOUNT, KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 P, S = Location.PRIMARY, Location.SECONDARY
-SHORT = Policy(deadline=timedelta(seconds=0.6), connect_timeout=timedelta(seconds=0.3))
+SHORT = Policy(deadline=timedelta(seconds=1.2), connect_timeout=timedelta(seconds=0.6))
 WHOLE_KEY = SharedKey(account=ACCOUNT, key=KEY)
 
 

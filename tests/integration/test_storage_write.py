@@ -24,7 +24,8 @@ from probe.lab.account.azurite import ACCOUNT, KEY
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 BODY = read_body()
-DEADLINE = timedelta(seconds=0.6)
+DEADLINE = timedelta(seconds=1.5)
+"""Short enough to wait for, long enough for a machine that has much else to do."""
 
 
 class Scene:
@@ -239,7 +240,7 @@ async def test_a_write_that_fails_is_told_within_the_deadline_and_never_repeated
 
     assert (reading.error_type, stamp) == (error_type, None)
     assert reading.status_code == options.get("code")
-    assert time.monotonic() - started < DEADLINE.total_seconds() + 0.3
+    assert time.monotonic() - started < DEADLINE.total_seconds() + 1
     assert scene.pair.primary.counts["writes"] <= writes + 1
     assert reading.detail.startswith("127.0.0.1:")
 
@@ -429,7 +430,7 @@ async def test_a_clean_up_after_no_write_touches_nothing(scene):
 
 async def test_a_clean_up_after_a_write_that_was_cut_off_takes_what_it_left(scene):
     await scene.write()
-    scene.pair.primary.fault("latency", seconds=0.3)
+    scene.pair.primary.fault("latency", seconds=0.5)
     writing = asyncio.create_task(scene.write(2))
     await asyncio.sleep(0.05)
     writing.cancel()

@@ -171,12 +171,3 @@ def test_settings_that_could_not_be_used_are_tried_again_by_the_next_call(monkey
         compose.app()
     assert (compose.app(), compose.app(), len(built)) == ("an app", "an app", 2)
     compose.app.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("environment", "name"), [({}, "probe"), ({"WEBSITE_SITE_NAME": "probe-paris"}, "probe-paris")]
-)
-def test_each_vantages_app_has_a_role_name_of_its_own(environment, name):
-    settings = compose.load({"ProbedStorage": "UseDevelopmentStorage=true", "PROBE_STATE": "memory"})
-
-    assert compose._telemetry(settings, environment, debug=False).service_name == name

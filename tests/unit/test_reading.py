@@ -28,13 +28,6 @@ def test_nothing_else_is_an_error_type(error):
         fault_of(error)
 
 
-def test_the_list_is_the_one_that_is_promised():
-    assert set(PATH_ERRORS) == {
-        "dns", "refused", "reset", "connect_timeout", "tls", "timeout", "truncated", "protocol",
-    }  # fmt: skip
-    assert set(CONTENT_ERRORS) == {"404", "digest", "size", "rollback", "unreadable"}
-
-
 @pytest.mark.parametrize(
     ("status", "error"),
     [

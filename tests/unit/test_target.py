@@ -1,12 +1,11 @@
 """What is probed: the two locations of a target, their URLs and addresses."""
 
 import re
-from datetime import timedelta
 
 import pytest
 
 from probe.core.connection import Connection, Sas, SharedKey
-from probe.core.target import Location, Policy, Target
+from probe.core.target import Location, Target
 from tests.unit.core_values import PRIMARY, SECONDARY
 
 GEO = Target(
@@ -61,18 +60,6 @@ def test_a_blobs_name_is_quoted_but_its_folders_stay():
     target = Target(name="t", primary="https://a", secondary=None, container="c", blob="a b/ü?.png")
 
     assert target.blob_url(PRIMARY) == "https://a/c/a%20b/%C3%BC%3F.png"
-
-
-def test_the_policy_keeps_the_ancestors_thresholds_and_the_published_defaults():
-    policy = Policy()
-
-    assert (policy.failure_threshold, policy.secondary_reads) == (5, 20)
-    assert (policy.failure_rate, policy.window, policy.minimum_samples) == (0.5, 20, 10)
-    assert (policy.cooldown, policy.success_threshold) == (timedelta(0), 3)
-    assert (policy.reads, policy.attempts, policy.retry_delay) == (5, 2, timedelta(milliseconds=200))
-    assert (policy.connect_timeout, policy.deadline, policy.slow_after, policy.rpo) == tuple(
-        timedelta(seconds=each) for each in (2, 5, 2, 900)
-    )
 
 
 @pytest.mark.parametrize(

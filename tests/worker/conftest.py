@@ -19,7 +19,7 @@ from probe.lab.account.pair import Pair
 from probe.lab.functions.host import Host
 
 APP = Path(__file__).parent / "apps" / "sample"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @dataclass(kw_only=True)
