@@ -11,10 +11,10 @@ CHURN   ?=
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench volume backends golden snapshots docs fix check ready setup lock clean
+.PHONY: help run demo test test-runtimes bench volume backends golden snapshots docs fix check ready setup lock clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ready ## The lab and the whole function app on it, until Ctrl-C (FOR=30: for 30 s)
 	@exec $(BIN)/python -m probe.lab run $(if $(FOR),--for $(FOR)) $(if $(CHURN),--churn)
@@ -24,6 +24,9 @@ demo: ready ## A scripted outage, live on the terminal, then a computed summary
 
 test: setup ## All tests, divided among PROCESSES (3)
 	@$(BIN)/python -m pytest -n $(PROCESSES)
+
+test-runtimes: ready ## The app on each Functions runtime that Azure may bring along, on both event loops
+	@PROCESSES=$(PROCESSES) $(BIN)/python tests/worker/runtimes.py
 
 check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/ruff format --check .

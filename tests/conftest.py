@@ -44,6 +44,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda each: ranks.get(each.path.parent.name, 0))
 
 
+@pytest.fixture(params=[os.environ.get("LAB_LOOP")] if os.environ.get("LAB_LOOP") else ["asyncio", "uvloop"])
+def worker_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the worker processes of a test run on each event loop in turn."""
+    monkeypatch.setenv("LAB_LOOP", request.param)
+
+
 if os.environ.get("LAB_LOOP") == "uvloop":
 
     def pytest_asyncio_loop_factories(config, item):  # noqa: ARG001 - the hook's own

@@ -52,6 +52,8 @@ def watched(url):
 
 
 @pytest.mark.azurite
+@pytest.mark.platform
+@pytest.mark.usefixtures("worker_loop")
 @session_loop
 async def test_the_deployed_app_ticks_with_the_settings_of_the_default_snapshot(pair, tmp_path):
     (site,) = of_type(resources("default"), "Microsoft.Web/sites")

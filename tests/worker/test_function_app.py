@@ -42,6 +42,7 @@ async def get(url, **headers):
         return answer.status, await answer.text(), answer.content_type
 
 
+@pytest.mark.platform
 @session_loop
 async def test_the_functions_are_indexed_with_their_triggers_and_auth_levels(pair):
     async with host(pair, PROBE_VANTAGE="index") as running:
@@ -59,6 +60,7 @@ async def test_the_functions_are_indexed_with_their_triggers_and_auth_levels(pai
     assert found["probe_tick"].trigger.details.get("runOnStartup", False) is False
 
 
+@pytest.mark.platform
 @session_loop
 async def test_a_tick_by_the_timer_is_told_in_a_line_and_in_the_status(pair):
     lines = []
@@ -79,6 +81,8 @@ async def test_a_tick_by_the_timer_is_told_in_a_line_and_in_the_status(pair):
     assert "devstoreaccount1" not in health[1], "the heartbeat tells no details"
 
 
+@pytest.mark.platform
+@pytest.mark.usefixtures("worker_loop")
 @session_loop
 async def test_an_outage_is_routed_around_and_left_in_the_real_worker(pair):
     async with host(
@@ -105,6 +109,7 @@ async def test_an_outage_is_routed_around_and_left_in_the_real_worker(pair):
     assert verdicts == [("ok", "closed"), ("rerouted", "open"), ("rerouted", "closed"), ("ok", "closed")]
 
 
+@pytest.mark.platform
 @session_loop
 async def test_a_fleet_goes_over_the_queue_to_other_instances(pair):
     """The timer, the queue and HTTP run in three processes, as on a Flex plan."""
@@ -130,6 +135,7 @@ async def test_a_fleet_goes_over_the_queue_to_other_instances(pair):
     assert [each["ticks"] for each in body["shards"]] == [1, 1, 1]
 
 
+@pytest.mark.platform
 @session_loop
 async def test_a_late_message_is_dropped_and_a_foreign_one_fails(pair):
     lines = []

@@ -20,6 +20,7 @@ from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.integration.probe_runs import environment
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.platform
 NEVER = "0 0 0 1 1 *"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -53,6 +54,7 @@ def metric(ingestion, name):
     return sum(each["metrics"][0]["value"] for each in sent if each["metrics"][0]["name"] == name)
 
 
+@pytest.mark.usefixtures("worker_loop")
 @session_loop
 async def test_one_timer_invocation_yields_one_tick_s_telemetry_before_the_function_returns(pair):
     with Ingestion() as ingestion:
@@ -151,6 +153,7 @@ async def test_fifty_invocations_yield_fifty_ticks_and_no_growth_of_threads_or_m
     assert after[1] - before[1] < 3, "megabytes in 30 ticks"
 
 
+@pytest.mark.usefixtures("worker_loop")
 @session_loop
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.UNAVAILABLE], ids=["silent", "503"])
 async def test_a_dead_backend_neither_fails_an_invocation_nor_holds_it_longer_than_the_bound(pair, mode):
@@ -168,6 +171,7 @@ async def test_a_dead_backend_neither_fails_an_invocation_nor_holds_it_longer_th
     assert len(said) <= 1
 
 
+@pytest.mark.usefixtures("worker_loop")
 @session_loop
 async def test_what_is_still_on_its_way_is_sent_when_the_worker_is_terminated(pair):
     pair.primary.fault("status", code=503)

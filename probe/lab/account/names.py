@@ -5,7 +5,9 @@ names from the file and passes on all others; no resolver in the world knows a n
 6761), so that a process that does not install them always sees the failure.
 """
 
+import asyncio
 import functools
+import importlib.util
 import os
 import socket
 import tempfile
@@ -49,6 +51,16 @@ class Names:
         new.replace(self.file)
 
 
+async def _look_up(
+    loop: asyncio.AbstractEventLoop, host: object, port: object, **hints: int
+) -> list[tuple[Any, ...]]:
+    """Look up as asyncio's own loop does, by the socket module; uvloop's asks the system itself."""
+    return await loop.run_in_executor(
+        None,
+        functools.partial(socket.getaddrinfo, host, port, **hints),  # type: ignore[arg-type]
+    )
+
+
 def install(file: str | os.PathLike[str]) -> Callable[[], None]:
     """Make this process look the lab's names up in the file; return what undoes it."""
     before = socket.getaddrinfo
@@ -64,6 +76,11 @@ def install(file: str | os.PathLike[str]) -> Callable[[], None]:
 
     def undo() -> None:
         socket.getaddrinfo = before
+        if uvloop:
+            del uvloop.Loop.getaddrinfo
 
     socket.getaddrinfo = getaddrinfo
+    uvloop = importlib.import_module("uvloop") if importlib.util.find_spec("uvloop") else None
+    if uvloop:
+        uvloop.Loop.getaddrinfo = _look_up
     return undo
