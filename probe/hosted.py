@@ -25,17 +25,23 @@ MOST_LINES = 60
 """Lines that one process writes in `QUIET_SECONDS`; anybody can ask for the health, and so for its errors."""
 QUIET_SECONDS = 3600.0
 """How long the same line is not repeated."""
+TELEMETRY = "probe.telemetry"
 _LONGEST = 4000
 _FRAMES = 3
 
-log = logging.getLogger("probe")
+log = logging.getLogger("probe.hosted")
+log.propagate = (
+    False  # what is told here goes to the error stream alone, not into the functions' lines as well
+)
 
 
 def prepare() -> None:
     """Make the worker's process ready, and tell what is wrong with the settings; for the app's index."""
-    log.setLevel(logging.INFO)
+    ours = logging.getLogger("probe")
+    ours.setLevel(logging.INFO)
     logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request, which would be paid for
-    log.addHandler(_STREAM)  # once, however often this is called
+    for each in (ours, log):
+        each.addHandler(_STREAM)  # once, however often this is called
     complete_runtime()
     with suppress(ConfigurationError), telling():
         compose.load(os.environ)
@@ -73,10 +79,14 @@ def complete_runtime() -> None:
 
 
 class ErrorStream(logging.Handler):
-    """Writes errors to standard error, one line each, not the same one again within the hour."""
+    """Writes errors to standard error, one line each, not the same one again within the hour.
+
+    So it does with what the telemetry has to say of itself, which telemetry that is lost would not tell.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
+        self.addFilter(lambda record: record.levelno >= logging.ERROR or record.name == TELEMETRY)
         self._clock = clock
         self._told: deque[tuple[float, str]] = deque()
 
@@ -84,7 +94,8 @@ class ErrorStream(logging.Handler):
         try:
             line = _line(record)
             if self._is_news(line):
-                sys.stderr.write(f"probe error: {line}\n")
+                level = "error" if record.levelno >= logging.ERROR else "warning"
+                sys.stderr.write(f"probe {level}: {line}\n")
                 sys.stderr.flush()
         except Exception:  # noqa: BLE001 - logging's own way with a record that cannot be formatted
             self.handleError(record)

@@ -171,3 +171,26 @@ def test_settings_that_could_not_be_used_are_tried_again_by_the_next_call(monkey
         compose.app()
     assert (compose.app(), compose.app(), len(built)) == ("an app", "an app", 2)
     compose.app.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"), [({}, "probe"), ({"WEBSITE_SITE_NAME": "probe-paris"}, "probe-paris")]
+)
+def test_each_vantages_app_has_a_role_name_of_its_own(environment, name):
+    settings = compose.load({"ProbedStorage": "UseDevelopmentStorage=true", "PROBE_STATE": "memory"})
+
+    assert compose._telemetry(settings, environment, debug=False).service_name == name
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"WEBSITE_INSTANCE_ID": "i", "WEBSITE_POD_NAME": "p", "CONTAINER_NAME": "c", "HOSTNAME": "h"}, "i"),
+        ({"WEBSITE_INSTANCE_ID": "", "WEBSITE_POD_NAME": "p", "CONTAINER_NAME": "c", "HOSTNAME": "h"}, "p"),
+        ({"CONTAINER_NAME": "c", "HOSTNAME": "h"}, "c"),
+        ({"HOSTNAME": "h"}, "h"),
+    ],
+    ids=["app service", "flex consumption", "linux consumption", "elsewhere"],
+)
+def test_the_instance_is_named_as_the_platform_names_it(environment, name):
+    assert compose.instance(environment) == name

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import logging
 import sys
 from types import SimpleNamespace
 
@@ -30,9 +31,9 @@ def indexed(monkeypatch):
         monkeypatch.delitem(sys.modules, "function_app")
         return module
 
-    handlers = list(hosted.log.handlers)
     yield index
-    hosted.log.handlers = handlers
+    for name in ("probe", "probe.hosted"):
+        logging.getLogger(name).removeHandler(hosted._STREAM)
 
 
 def bindings(module) -> dict[str, dict[str, dict[str, object]]]:

@@ -48,6 +48,15 @@ def test_a_warning_is_none_of_this_stream_s(log, capsys):
     assert lines(capsys) == []
 
 
+def test_telemetry_that_is_lost_is_told_by_another_way(log, capsys):
+    log.name = hosted.TELEMETRY
+    log.warning("Telemetry is being lost: 403")
+
+    (line,) = lines(capsys)
+    assert line == "probe warning: Telemetry is being lost: 403"
+    assert console_level(line, error=True) == logging.WARNING
+
+
 @pytest.mark.usefixtures("log")
 def test_an_exception_is_told_with_the_place_where_it_was_raised(capsys):
     with pytest.raises(KeyError), hosted.telling():
