@@ -22,7 +22,7 @@ from probe.core.errors import ConfigurationError
 from probe.core.report import Result, TickReport
 from probe.core.target import Target
 from probe.fleet import Message
-from probe.ports import StateStore, TraceParent
+from probe.ports import SignOfLife, StateStore, TraceParent
 from probe.settings import Settings, StateSettings
 from probe.status import Page
 from probe.tick import Firing, World
@@ -174,9 +174,26 @@ def build(environment: Mapping[str, str], *, debug: bool = False, writer: str | 
         clock=utc_now,
         vantage=found.vantage,
         writer=writer_name(writer or found.vantage),
+        alive=_sign_of_life(found, environment),
+        store_is_remote=found.state.connection is not None,
         budget=found.tick_budget,
     )
     return App(settings=found, world=world, tokens=tokens, writer=canaries, sending=sending)
+
+
+def _sign_of_life(found: Settings, environment: Mapping[str, str]) -> SignOfLife:
+    """Return who says whether there is a network: what this probe uses anyway, and the sign-in service."""
+    from probe.adapters import life  # noqa: PLC0415 - cold start
+
+    pairs = (each.partition("=") for each in (found.connection_string or "").split(";"))
+    ingestion = {name.strip().lower(): value.strip() for name, _, value in pairs}.get("ingestionendpoint")
+    store = found.state.connection.primary if found.state.connection else None
+    hosts = life.places(
+        (store, ingestion, found.otlp_endpoint),
+        authority=environment.get("AZURE_AUTHORITY_HOST"),
+        targets=found.targets,
+    )
+    return life.Life(hosts, here=life.is_here(found.targets))
 
 
 def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:

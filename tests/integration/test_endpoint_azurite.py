@@ -49,7 +49,7 @@ def now() -> datetime:
 async def written(pair) -> AsyncIterator[TargetSession]:
     """Open a target whose canary was written and replicated."""
     session = probing_of(pair)
-    reading, stamp = await session.write(sequence=7)
+    reading, stamp = await session.write(sequence=7, replacing=None)
     assert reading.ok, reading
     assert stamp
     await pair.replicator.caught_up()
@@ -69,7 +69,7 @@ async def test_a_written_canary_is_read_and_verified_at_both_locations(written, 
 @pytest.mark.parametrize("blob", ["a b/c%d+é#?.png", "plain.txt"])
 async def test_a_blob_is_found_by_any_name(pair, blob):
     session = probing_of(pair, blob=blob)
-    await session.write(sequence=1)
+    await session.write(sequence=1, replacing=None)
 
     reading = await session.attempt(P, Purpose.READ, floor=None)
     await session.aclose()

@@ -50,8 +50,13 @@ class Scene:
     def another_writer(self, name: str, *, tokens=None) -> CanaryWriter:
         return CanaryWriter(tokens=tokens, clock=lambda: datetime.now(UTC), writer=name, body=BODY)
 
-    async def write(self, sequence: int | None = 1):
-        return await self.writer.write(self.target, self.connection, sequence)
+    async def write(self, sequence: int = 1, replacing: str | None = None):
+        return await self.writer.write(self.target, self.connection, sequence, replacing)
+
+    async def etag(self) -> str:
+        async with self.opened() as service:
+            blob = service.get_blob_client(self.target.container, self.target.blob)
+            return (await blob.get_blob_properties()).etag
 
     async def clean_up(self) -> Cleanup:
         return await self.writer.clean_up(self.target, self.connection)
@@ -149,65 +154,50 @@ async def test_a_container_that_was_there_is_not_ours(scene):
     assert not scene.writer.created(scene.target)
 
 
-async def test_two_writers_that_meet_a_missing_container_both_write(scene):
+async def test_of_two_writers_that_meet_a_missing_container_one_writes_and_the_other_is_told_so(scene):
     other = scene.another_writer("there")
 
-    results = await asyncio.gather(
-        scene.write(),
-        other.write(scene.target, scene.connection, 1),
-        other.write(scene.target, scene.connection, 2),
-    )
+    results = await asyncio.gather(scene.write(), other.write(scene.target, scene.connection, 1, None))
 
-    assert all(reading.ok for reading, _ in results)
+    assert sorted(reading.error_type or "" for reading, _ in results) == ["", "409"]
 
 
-async def test_with_nothing_remembered_the_writer_goes_on_from_the_blobs_own_stamp(scene):
-    stamped = canary.stamp(body=b"", sequence=41, written_at=datetime.now(UTC), writer="x")
+async def test_a_write_takes_the_place_of_the_version_that_was_looked_at(scene):
+    await scene.write(1)
+
+    reading, stamp = await scene.write(2, await scene.etag())
+
+    assert stamp.sequence == 2
+    assert reading.etag == await scene.etag()
+
+
+async def test_a_write_onto_a_version_that_somebody_replaced_is_not_made(scene):
+    await scene.write(1)
+    looked_at = await scene.etag()
+    await scene.another_writer("there").write(scene.target, scene.connection, 2, looked_at)
+
+    reading, stamp = await scene.write(3, looked_at)
+
+    _, metadata, _ = await scene.read()
+    assert (reading.error_type, reading.service_error, stamp) == ("412", "ConditionNotMet", None)
+    assert canary.decode(metadata).writer == "there"
+
+
+async def test_a_write_onto_nothing_leaves_what_somebody_put_there_meanwhile(scene):
     await scene.create_container()
-    await scene.put(scene.target.blob, metadata=canary.encode(stamped))
+    await scene.put(scene.target.blob)
 
-    _, stamp = await scene.write(None)
+    reading, stamp = await scene.write(1)
 
-    assert stamp.sequence == 42
-
-
-@pytest.mark.parametrize(
-    "metadata", [pytest.param(None, id="no stamp"), pytest.param({"sequence": "41"}, id="half a stamp")]
-)
-async def test_with_nothing_remembered_a_blob_of_somebodys_own_is_left_as_it_is(scene, metadata):
-    await scene.create_container()
-    await scene.put(scene.target.blob, metadata=metadata)
-    writes = scene.pair.primary.counts["writes"]
-
-    reading, stamp = await scene.write(None)
-
-    assert stamp is None
-    assert reading.error_type == "unreadable"
-    assert "not overwritten" in reading.detail
-    assert scene.pair.primary.counts["writes"] == writes
+    assert (reading.error_type, reading.service_error, stamp) == ("409", "BlobAlreadyExists", None)
+    assert (await scene.read())[0] == b"other"
 
 
-@pytest.mark.parametrize(
-    "container", [pytest.param(True, id="no blob"), pytest.param(False, id="no container")]
-)
-async def test_with_nothing_remembered_and_nothing_there_the_writer_begins_at_1(scene, container):
-    if container:
-        await scene.create_container()
+async def test_a_write_onto_a_version_whose_container_is_gone_makes_both_again(scene):
+    reading, stamp = await scene.write(2, '"0x8DC000000000000"')
 
-    _, stamp = await scene.write(None)
-
-    assert stamp.sequence == 1
-
-
-async def test_a_stamp_that_cannot_be_looked_up_is_a_failed_write_and_nothing_is_written(scene):
-    await scene.write()
-    writes = scene.pair.primary.counts["writes"]
-    scene.pair.primary.fault("status", code=503, only="reads")
-
-    reading, stamp = await scene.write(None)
-
-    assert (reading.error_type, stamp) == ("503", None)
-    assert scene.pair.primary.counts["writes"] == writes
+    assert reading.ok, reading
+    assert stamp.sequence == 2
 
 
 @pytest.mark.parametrize(
@@ -291,7 +281,7 @@ async def test_a_key_that_cannot_be_one_is_our_fault_and_not_told(pair):
 
 
 async def test_no_connection_outlives_a_write(scene):
-    await scene.write(None)
+    await scene.write()
 
     async with asyncio.timeout(1):
         while scene.pair.primary.connections:
@@ -386,8 +376,8 @@ async def test_a_clean_up_takes_the_blob_and_the_container_that_this_run_made(sc
 
 
 async def test_a_clean_up_leaves_a_blob_that_was_there_before(scene):
-    await scene.another_writer("a deployed probe").write(scene.target, scene.connection, 1)
-    await scene.write(None)
+    await scene.another_writer("a deployed probe").write(scene.target, scene.connection, 1, None)
+    await scene.write(2, await scene.etag())
 
     assert await scene.clean_up() == Cleanup(kept="the blob was there before")
     assert await scene.names() == ["HelloWorld.png"]
@@ -413,7 +403,7 @@ async def test_a_clean_up_leaves_a_container_that_holds_more(scene):
 
 async def test_a_clean_up_leaves_a_blob_that_somebody_else_wrote_since(scene):
     await scene.write()
-    await scene.another_writer("there").write(scene.target, scene.connection, 2)
+    await scene.another_writer("there").write(scene.target, scene.connection, 2, await scene.etag())
 
     found = await scene.clean_up()
 
@@ -422,7 +412,7 @@ async def test_a_clean_up_leaves_a_blob_that_somebody_else_wrote_since(scene):
 
 
 async def test_a_clean_up_after_no_write_touches_nothing(scene):
-    await scene.another_writer("there").write(scene.target, scene.connection, 1)
+    await scene.another_writer("there").write(scene.target, scene.connection, 1, None)
 
     assert await scene.clean_up() == Cleanup()
     assert await scene.names() == ["HelloWorld.png"]
