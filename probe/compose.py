@@ -24,7 +24,7 @@ from probe.core.target import Target
 from probe.fleet import Message
 from probe.ports import SignOfLife, StateStore, TraceParent
 from probe.settings import Settings, StateSettings
-from probe.status import Page
+from probe.status import Health, Memory, Page
 from probe.tick import Firing, World
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ class App:
     writer: "CanaryWriter"
     sending: telemetry.ProcessTelemetry | None = None
     shards: Sequence[Sequence[Target]] = field(init=False)
+    memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
+        self.memory = Memory(ticks=self.world.last_known)
         self.shards = fleet.shards(self.settings.targets, self.settings.shard_size)
 
     async def fire(self, firing: Firing) -> TickReport:
@@ -110,11 +112,11 @@ class App:
 
     async def status(self) -> dict[str, Any]:
         """Return the status document from the saved state of all shards."""
-        return await status.document(self.world.store, self._page(), self.world.clock())
+        return await status.document(self.world.store, self._page(), self.memory, self.world.clock())
 
-    async def fresh(self) -> bool:
-        """Return whether every shard has completed a tick lately."""
-        return await status.fresh(self.world.store, self._page(), self.world.clock())
+    async def health(self) -> Health:
+        """Return whether ticks of every shard run, as far as this process can know."""
+        return await status.health(self.world.store, self._page(), self.memory, self.world.clock())
 
     def _page(self) -> Page:
         return Page(

@@ -11,7 +11,7 @@ from probe import compose
 from probe.core.errors import ConfigurationError
 from probe.core.times import time_text
 from probe.hosted import telling
-from probe.status import SCHEMA
+from probe.status import SCHEMA, Health
 
 
 async def status() -> dict[str, Any]:
@@ -46,10 +46,14 @@ def _json(body: dict[str, Any], status_code: int) -> dict[str, Any]:
 
 
 async def health() -> dict[str, Any]:
-    """Return the health function's response; whatever is wrong, it is 503 and says no more."""
+    """Return the health function's response: a word, 200 while ticks run; whatever is wrong, it says no more.
+
+    A store that is down does not make it 503 while this instance knows that ticks run: who restarts the app
+    for a 503 would throw away the only memory of what was not saved.
+    """
     try:
         with telling():
-            healthy = await compose.app().fresh()
+            found = await compose.app().health()
     except Exception:  # noqa: BLE001 - told above
-        healthy = False
-    return {"body": "fresh" if healthy else "stale", "status_code": 200 if healthy else 503}
+        found = Health.STALE
+    return {"body": str(found), "status_code": 200 if found.runs else 503}

@@ -1,14 +1,15 @@
 """Status: what the saved state says of every target, for people and for heartbeat monitors.
 
 Rules kept here: it reads the saved state and measures nothing, so that any instance can answer; a shard whose
-document cannot be read is told, and does not hide the others.
+document cannot be read is told, and does not hide the others; what is shown from memory is called that.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from probe.core.errors import StateError
@@ -17,16 +18,37 @@ from probe.core.report import (
     TargetReport,
     TickReport,
     breaker_document,
+    event_document,
+    incident_document,
     transition_document,
 )
 from probe.core.target import Target
 from probe.core.times import time_text
 from probe.ports import StateStore
+from probe.tick import Known
 
 log = logging.getLogger("probe")
 
-SCHEMA = 1
+SCHEMA = 2
 LETTERS = {"primary": "P", "secondary": "S", None: "-"}
+
+
+class Health(StrEnum):
+    """Whether ticks run, and whether that is known; the worst of all shards, in this order from the best."""
+
+    FRESH = "fresh"
+    """Every shard has completed a tick lately."""
+    UNSAVED = "unsaved"
+    """Ticks run, as this instance knows, and nothing can be saved or read."""
+    UNKNOWN = "unknown"
+    """The saved state cannot be read, and this instance has seen no tick lately."""
+    STALE = "stale"
+    """The saved state can be read, and no tick was completed lately."""
+
+    @property
+    def runs(self) -> bool:
+        """Return whether ticks are known to run."""
+        return self in (type(self).FRESH, type(self).UNSAVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +66,95 @@ class Page:
         return 2 * self.interval + self.budget
 
 
-async def document(store: StateStore, page: Page, now: datetime) -> dict[str, Any]:
-    """Return the status as JSON values, schema 1: ``shards`` and ``targets``, the newest tick of each."""
-    loaded = await asyncio.gather(*(_load(store, each) for each in range(len(page.shards))))
-    shards = [_shard(number, record, error, page, now) for number, (record, error) in enumerate(loaded)]
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What this process knows beside the store, by shard, for when that cannot be read.
+
+    ``ticks`` is what its own ticks know, ``read`` what it read last; ``unreadable_since`` is when it first
+    could not. The functions run on several instances, so a memory may be empty while ticks run elsewhere.
+    """
+
+    ticks: Mapping[int, Known] = field(default_factory=dict)
+    read: dict[int, ShardRecord] = field(default_factory=dict)
+    unreadable_since: dict[int, datetime] = field(default_factory=dict)
+
+    async def shard(self, store: StateStore, number: int, now: datetime) -> "Seen":
+        """Return a shard as it is saved, or as it is remembered where that is all there is."""
+        known = self.ticks.get(number)
+        try:
+            record = (await store.load(number)).record
+        except StateError as error:
+            # The health says no more than a word, and may be all that runs on this instance.
+            log.error("the state of shard %d cannot be read: %s", number, error)  # noqa: TRY400 - no bug of ours
+            since = self.unreadable_since.setdefault(number, now)
+            if known and known.unsaved_since:
+                since = min(since, known.unsaved_since)
+            return Seen(record=self._remembered(number), since=since, error=str(error))
+        self.unreadable_since.pop(number, None)
+        if record is not None:
+            self.read[number] = record
+        if known and known.unsaved_since and _newer(known.record, record):
+            error_text = "what the last ticks found could not be saved"
+            return Seen(record=known.record, since=known.unsaved_since, error=error_text, readable=True)
+        return Seen(record=record)
+
+    def _remembered(self, number: int) -> ShardRecord | None:
+        known, read = self.ticks.get(number), self.read.get(number)
+        if known is None or (read is not None and _newer(read, known.record)):
+            return read
+        return known.record
+
+
+def _newer(one: ShardRecord, other: ShardRecord | None) -> bool:
+    if other is None or other.last_completed_at is None:
+        return True
+    return one.last_completed_at is not None and one.last_completed_at > other.last_completed_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A shard's record, and what kept it from being the saved one: ``error`` since ``since``."""
+
+    record: ShardRecord | None
+    since: datetime | None = None
+    error: str | None = None
+    readable: bool = False
+
+    @property
+    def source(self) -> str:
+        """Return where the record is from: ``saved``, ``memory``, or ``none`` where there is none."""
+        if self.error is None:
+            return "saved"
+        return "memory" if self.record else "none"
+
+    def told(self) -> str | None:
+        """Return what is wrong with the saved state, in a sentence."""
+        if self.error is None or self.since is None:
+            return None
+        what = "nothing saved" if self.readable else "saved state unreadable"
+        rest = "last known from memory" if self.record else "nothing is known in this process"
+        return f"{what} since {self.since:%Y-%m-%d %H:%M:%S} UTC ({self.error}); {rest}"
+
+    def health(self, page: Page, now: datetime) -> Health:
+        """Return whether the shard's ticks run, as far as it is known."""
+        completed = self.record.last_completed_at if self.record else None
+        lately = completed is not None and now - completed <= page.patience
+        if self.error is None:
+            return Health.FRESH if lately else Health.STALE
+        return Health.UNSAVED if lately else Health.UNKNOWN
+
+
+async def _shards(store: StateStore, page: Page, memory: Memory, now: datetime) -> list[Seen]:
+    return await asyncio.gather(*(memory.shard(store, each, now) for each in range(len(page.shards))))
+
+
+async def document(store: StateStore, page: Page, memory: Memory, now: datetime) -> dict[str, Any]:
+    """Return the status as JSON values, schema 2: ``shards`` and ``targets``, the newest tick of each."""
+    seen = await _shards(store, page, memory, now)
+    shards = [_shard(number, each, page, now) for number, each in enumerate(seen)]
     targets = [
-        _target(target, number, record, now)
-        for number, (record, _) in enumerate(loaded)
+        _target(target, number, each.record, now)
+        for number, each in enumerate(seen)
         for target in page.shards[number]
     ]
     return {
@@ -63,33 +167,19 @@ async def document(store: StateStore, page: Page, now: datetime) -> dict[str, An
     }
 
 
-async def fresh(store: StateStore, page: Page, now: datetime) -> bool:
-    """Return whether every shard has completed a tick lately; ``False`` when that cannot be known."""
-    loaded = await asyncio.gather(*(_load(store, each) for each in range(len(page.shards))))
-    return all(_is_fresh(record, page, now) for record, _ in loaded)
+async def health(store: StateStore, page: Page, memory: Memory, now: datetime) -> Health:
+    """Return whether ticks of every shard run, as far as this instance can know."""
+    found = [each.health(page, now) for each in await _shards(store, page, memory, now)]
+    return max(found, key=list(Health).index)
 
 
-async def _load(store: StateStore, shard: int) -> tuple[ShardRecord | None, str | None]:
-    try:
-        return (await store.load(shard)).record, None
-    except StateError as error:
-        # The health says no more than "stale", and may be all that runs on this instance.
-        log.error("the state of shard %d cannot be read: %s", shard, error)  # noqa: TRY400 - no bug of ours
-        return None, str(error)
-
-
-def _is_fresh(record: ShardRecord | None, page: Page, now: datetime) -> bool:
-    completed = record.last_completed_at if record else None
-    return completed is not None and now - completed <= page.patience
-
-
-def _shard(
-    number: int, record: ShardRecord | None, error: str | None, page: Page, now: datetime
-) -> dict[str, Any]:
+def _shard(number: int, seen: Seen, page: Page, now: datetime) -> dict[str, Any]:
+    record = seen.record
     return {
         "shard": number,
-        "fresh": _is_fresh(record, page, now),
-        "error": error,
+        "fresh": seen.health(page, now).runs,
+        "source": seen.source,
+        "error": seen.told(),
         "ticks": record.ticks if record else 0,
         "clamped": record.clamped if record else 0,
         "last_scheduled_at": _time(record.last_scheduled_at if record else None),
@@ -107,12 +197,10 @@ def _target(target: Target, shard: int, record: ShardRecord | None, now: datetim
 
 def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str, Any]:
     totals = record.breaker.totals
-    forced = target.policy.forced
     return {
         "at": _time(record.history[-1].at if record.history else None),
-        "breaker": breaker_document(
-            record.breaker, target, forced if forced and now < forced.until else None
-        ),
+        "incident": incident_document(record.incident),
+        "breaker": breaker_document(record.breaker, target, target.policy.forced_at(now)),
         "totals": {
             "primary_attempts": totals.primary_attempts,
             "primary_failures": totals.primary_failures,
@@ -121,24 +209,26 @@ def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str
             "transitions": totals.transitions,
         },
         "recent_transitions": [transition_document(each) for each in record.transitions],
+        "recent_events": [event_document(each) for each in record.events],
         "history": [_entry(each) for each in record.history],
     }
 
 
-def _entry(moment: HistoryEntry) -> dict[str, Any]:
+def _entry(entry: HistoryEntry) -> dict[str, Any]:
     return {
-        "at": time_text(moment.at),
-        "verdict": moment.verdict,
-        "primary": moment.primary,
-        "secondary": moment.secondary,
+        "at": time_text(entry.at),
+        "verdict": entry.verdict,
+        "primary": entry.primary,
+        "secondary": entry.secondary,
+        "redundancy": entry.redundancy,
         "served": {
-            "primary": moment.served_primary,
-            "secondary": moment.served_secondary,
-            "none": moment.served_none,
+            "primary": entry.served_primary,
+            "secondary": entry.served_secondary,
+            "none": entry.served_none,
         },
-        "worst_read_seconds": moment.worst_read,
-        "lag_seconds": moment.lag,
-        "last_sync_age_seconds": moment.last_sync_age,
+        "worst_read_seconds": entry.worst_read,
+        "lag_seconds": entry.lag,
+        "recovery_point_age_seconds": entry.last_sync_age,
     }
 
 

@@ -66,7 +66,9 @@ class Store:
         base = self._loaded or self._known()
         alive = await self._alive(found)
         record, reports = folded(base.record if base else None, found, firing, now, alive=alive)
-        self._remember(record, base.tag if base else None)
+        known = self._known()
+        since = known.unsaved_since if known and known.unsaved_since else now
+        self._remember(record, base.tag if base else None, unsaved_since=since)
         return reports
 
     async def _folded_and_saved(
@@ -95,8 +97,11 @@ class Store:
     def _known(self) -> Known | None:
         return self._world.last_known.get(self._shard)
 
-    def _remember(self, record: ShardRecord, tag: str | None) -> None:
-        self._world.last_known[self._shard] = Known(record=record, tag=tag)
+    def _remember(
+        self, record: ShardRecord, tag: str | None, *, unsaved_since: datetime | None = None
+    ) -> None:
+        known = Known(record=record, tag=tag, unsaved_since=unsaved_since)
+        self._world.last_known[self._shard] = known
 
     async def _load(self, now: datetime) -> Loaded:
         loaded = await self._world.store.load(self._shard)

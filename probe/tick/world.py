@@ -26,10 +26,14 @@ class Firing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A shard's record as this process knows it, saved or not, and the tag of the version it stands on."""
+    """A shard's record as this process knows it, and the tag of the version it stands on.
+
+    ``unsaved_since``: from then on no tick could be saved; ``None`` when the last one was.
+    """
 
     record: ShardRecord
     tag: str | None
+    unsaved_since: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)

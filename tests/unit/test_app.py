@@ -120,12 +120,12 @@ def test_the_apps_status_and_freshness_are_those_of_all_its_shards():
     _, app = fleet_of("abc")
 
     async def main():
-        before = await app.fresh()
+        before = (await app.health()).runs
         messages = await app.timer(past_due=False, parent=None)
         await app.shard(messages[0], parent=None)
-        half = await app.fresh()
+        half = (await app.health()).runs
         await app.shard(messages[1], parent=None)
-        return before, half, await app.fresh(), await app.status()
+        return before, half, (await app.health()).runs, await app.status()
 
     before, half, after, status = run(main())
 

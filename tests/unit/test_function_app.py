@@ -13,6 +13,7 @@ import pytest
 from probe import compose, hosted
 from probe.core.errors import ConfigurationError
 from probe.ports import TraceParent
+from probe.status import Health
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -106,8 +107,8 @@ def test_every_function_is_async_so_that_it_gets_the_trace_context(indexed):
 class App:
     """What the composition root would build; it remembers what it was asked."""
 
-    def __init__(self, *, messages=(), fresh=True, error=None):
-        self.asked, self.messages, self.is_fresh, self.error = [], list(messages), fresh, error
+    def __init__(self, *, messages=(), health=Health.FRESH, error=None):
+        self.asked, self.messages, self.found, self.error = [], list(messages), health, error
 
     async def timer(self, *, past_due, parent):
         self.asked.append(("timer", past_due, parent))
@@ -121,10 +122,10 @@ class App:
             raise self.error
         return {"schema": 1}
 
-    async def fresh(self):
+    async def health(self):
         if self.error:
             raise self.error
-        return self.is_fresh
+        return self.found
 
 
 @pytest.fixture
@@ -197,13 +198,15 @@ async def test_a_status_that_cannot_be_told_says_why(serve, error, problems):
     ("app", "code", "body"),
     [
         (App(), 200, b"fresh"),
-        (App(fresh=False), 503, b"stale"),
+        (App(health=Health.UNSAVED), 200, b"unsaved"),
+        (App(health=Health.UNKNOWN), 503, b"unknown"),
+        (App(health=Health.STALE), 503, b"stale"),
         (App(error=ConfigurationError(("PROBE_READS: secret",))), 503, b"stale"),
         (App(error=RuntimeError("secret")), 503, b"stale"),
     ],
-    ids=["fresh", "stale", "settings", "bug"],
+    ids=["fresh", "unsaved", "unknown", "stale", "settings", "bug"],
 )
-async def test_health_says_no_more_than_whether_ticks_are_fresh(serve, app: App, code: int, body: bytes):
+async def test_health_says_no_more_than_whether_ticks_run(serve, app: App, code: int, body: bytes):
     response = await serve(app)["health"](None)
 
     assert (response.status_code, response.get_body()) == (code, body)
