@@ -18,48 +18,41 @@ from tests.unit.settings_values import WORKING, load, problem, problems
 SAMPLE = Path(__file__).parents[2] / "local.settings.sample.json"
 PICTURE = Path(__file__).parents[2] / "probe" / "HelloWorld.png"
 HOST = Path(__file__).parents[2] / "host.json"
-UNSET = None
 
-# The settings as they are documented: name, default, a value that is not the default and what it becomes.
-DOCUMENTED = {
-    "PROBE_SCHEDULE": ("0 * * * * *", "0 */5 * * * *"),
-    "PROBE_TARGETS": (UNSET, '[{"name": "a", "primary": "https://a.blob.core.windows.net"}]'),
-    "PROBE_CONTAINER": ("health-probe", "canaries"),
-    "PROBE_BLOB": ("HelloWorld.png", "a b/ü.png"),
-    "PROBE_CANARY_FILE": (UNSET, str(PICTURE)),
-    "PROBE_WRITE_CANARY": (True, "false"),
-    "PROBE_READS": (5, "7"),
-    "PROBE_ATTEMPTS": (2, "3"),
-    "PROBE_RETRY_DELAY": (0.2, "0"),
-    "PROBE_CONNECT_TIMEOUT": (2, "1.5"),
-    "PROBE_DEADLINE": (5, "4"),
-    "PROBE_SLOW_AFTER": (2, "0.5"),
-    "PROBE_TICK_BUDGET": (45, "50"),
-    "PROBE_FAILURE_THRESHOLD": (5, "4"),
-    "PROBE_FAILURE_RATE": (0.5, "0.25"),
-    "PROBE_WINDOW": (20, "40"),
-    "PROBE_MINIMUM_SAMPLES": (10, "20"),
-    "PROBE_SECONDARY_READS": (20, "10"),
-    "PROBE_COOLDOWN": (0, "300"),
-    "PROBE_SUCCESS_THRESHOLD": (3, "1"),
-    "PROBE_FORCE": (UNSET, "secondary"),
-    "PROBE_FORCE_UNTIL": (UNSET, "2026-01-31T18:00:00Z"),
-    "PROBE_RPO": (900, "60"),
-    "PROBE_LAG_LOOK": (0, "5"),
-    "PROBE_STATE": ("AzureWebJobsStorage", "memory"),
-    "PROBE_STATE_CONTAINER": ("probe-state", "state"),
-    "PROBE_SHARD_SIZE": (100, "10"),
-    "PROBE_QUEUE": ("probe-shards", "shards"),
-    "PROBE_VANTAGE": (UNSET, "north-europe"),
-    "PROBE_TRACES": ("failures", "all"),
-    "PROBE_FLUSH": (2, "1"),
+# For each setting a value that is not its default.
+SAMPLES = {
+    "PROBE_SCHEDULE": "0 */5 * * * *",
+    "PROBE_TARGETS": '[{"name": "a", "primary": "https://a.blob.core.windows.net"}]',
+    "PROBE_CONTAINER": "canaries",
+    "PROBE_BLOB": "a b/ü.png",
+    "PROBE_CANARY_FILE": str(PICTURE),
+    "PROBE_WRITE_CANARY": "false",
+    "PROBE_READS": "7",
+    "PROBE_ATTEMPTS": "3",
+    "PROBE_RETRY_DELAY": "0",
+    "PROBE_CONNECT_TIMEOUT": "1.5",
+    "PROBE_DEADLINE": "4",
+    "PROBE_SLOW_AFTER": "0.5",
+    "PROBE_TICK_BUDGET": "50",
+    "PROBE_FAILURE_THRESHOLD": "4",
+    "PROBE_FAILURE_RATE": "0.25",
+    "PROBE_WINDOW": "40",
+    "PROBE_MINIMUM_SAMPLES": "20",
+    "PROBE_SECONDARY_READS": "10",
+    "PROBE_COOLDOWN": "300",
+    "PROBE_SUCCESS_THRESHOLD": "1",
+    "PROBE_FORCE": "secondary",
+    "PROBE_FORCE_UNTIL": "2026-01-31T18:00:00Z",
+    "PROBE_RPO": "60",
+    "PROBE_LAG_LOOK": "5",
+    "PROBE_STATE": "memory",
+    "PROBE_STATE_CONTAINER": "state",
+    "PROBE_SHARD_SIZE": "10",
+    "PROBE_QUEUE": "shards",
+    "PROBE_VANTAGE": "north-europe",
+    "PROBE_TRACES": "all",
+    "PROBE_FLUSH": "1",
 }
-
-
-def test_the_settings_are_the_documented_ones():
-    assert {name: info.default for name, (_, info) in FIELDS.items()} == {
-        name: default for name, (default, _) in DOCUMENTED.items()
-    }
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -121,11 +114,11 @@ BECOMES = {
 }
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@pytest.mark.parametrize("name", FIELDS)
 def test_each_setting_reaches_what_it_is_for(name: str):
-    value = DOCUMENTED[name][1]
+    value = SAMPLES[name]
     pair = ("PROBE_FORCE", "PROBE_FORCE_UNTIL")
-    also = {each: DOCUMENTED[each][1] for each in pair if name in pair}
+    also = {each: SAMPLES[each] for each in pair if name in pair}
 
     became = outcome(load(**{**also, name: value}), name)
 
