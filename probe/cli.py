@@ -1,4 +1,4 @@
-"""The command line: ``python -m probe check | once | watch | status``.
+"""The command line: ``python -m probe check | once | watch | status | doctor``.
 
 Rules kept here: with ``--json`` stdout is JSON alone and everything else goes to stderr; a problem is one
 clear line with its remedy, never a traceback, never a secret. Exit codes: 0 every read was served and no
@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from probe import __version__, compose, settings
 from probe.core.errors import ConfigurationError, ProbeError
@@ -72,25 +72,30 @@ def _parser() -> argparse.ArgumentParser:
         description="Probes geo-redundant Azure Storage: can it be read, from where, how much would be lost.",
         epilog="Settings come from the environment, and beneath it from local.settings.json where that is. "
         "Exit codes: 0 every read was served and no canary is corrupt, 1 a target is unavailable or corrupt, "
-        "2 configuration, 3 the probe failed or was inconclusive, 130 interrupted.",
+        "2 configuration, 3 the probe failed or was inconclusive, 130 interrupted. Of doctor: 0 all works, "
+        "1 a target cannot do what a tick needs, 2 configuration, 3 the probe's own means fail.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(
-        "--settings", type=Path, metavar="FILE", help="a local.settings.json; default: the one here, if any"
-    )
-    parser.add_argument("--verbose", action="store_true", help="log more to stderr")
+    _common(parser, first=True)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    check = commands.add_parser("check", help="validate the settings and print those in effect")
+    check = _command(
+        commands, "check", "validate the settings and print those in effect", "check --settings my.json"
+    )
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(command=_check)
 
-    once = commands.add_parser("once", help="run one tick and print what it found")
+    once = _command(commands, "once", "run one tick and print what it found", "once --debug")
     once.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
     once.add_argument("--debug", action="store_true", help="tell each attempt and the reasoning, to stderr")
     once.set_defaults(command=_once)
 
-    watch = commands.add_parser("watch", help="write the canary, wait for the secondary, then read and read")
+    watch = _command(
+        commands,
+        "watch",
+        "write the canary, wait for the secondary, then read and read",
+        "watch --reads 100 --interval 0.5 --cleanup",
+    )
     watch.add_argument("--target", metavar="NAME", help="which target; needed when there are several")
     watch.add_argument("--reads", type=_count, default=999, metavar="N", help="how many reads (default 999)")
     watch.add_argument(
@@ -107,10 +112,47 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--cleanup", action="store_true", help="delete at the end what it created")
     watch.set_defaults(command=_watch)
 
-    status = commands.add_parser("status", help="print what the saved state says")
+    status = _command(commands, "status", "print what the saved state says", "status --json")
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(command=_status)
+
+    doctor = _command(
+        commands, "doctor", "try each thing that a tick needs, and say what mends what fails", "doctor --json"
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    doctor.set_defaults(command=_doctor)
     return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str, example: str
+) -> argparse.ArgumentParser:
+    """Return the parser of a command, which takes the common options too, so that they may come after it."""
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"For example: python -m probe {example}",
+    )
+    _common(parser, first=False)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, *, first: bool) -> None:
+    """Add the options of every command; after the command they must not undo what stood before it."""
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        default=None if first else argparse.SUPPRESS,
+        help="a local.settings.json; default: the one here, if any",
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        default=False if first else argparse.SUPPRESS,
+        help="log more to stderr",
+    )
 
 
 def _count(text: str) -> int:
@@ -258,6 +300,45 @@ def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         return 1
     known = body["fresh"] and not verdicts & {None, "inconclusive"}
     return 0 if known else 3
+
+
+def _doctor(environment: Mapping[str, str], options: argparse.Namespace) -> int:
+    from probe import doctor  # noqa: PLC0415 - the other commands need nothing of it
+
+    with _Trying() as trying:
+        if options.json:
+            rows = doctor.run(environment, lambda _: None, trying.tell)
+            _say(json.dumps(doctor.document(rows), indent=1))
+            return doctor.exit_code(rows)
+        width = doctor.width(environment)
+
+        def show(row: doctor.Row) -> None:
+            trying.clear()
+            _say(*doctor.lines(row, width))
+
+        rows = doctor.run(environment, show, trying.tell)
+    _say("", doctor.summary(rows))
+    return doctor.exit_code(rows)
+
+
+class _Trying:
+    """Shows on a terminal what is tried at the moment, and clears it away."""
+
+    def __enter__(self) -> Self:
+        self._shows = _is_terminal(sys.stderr)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def tell(self, what: str) -> None:
+        self.clear()
+        if self._shows:
+            print(f"trying {what} …", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._shows:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _with_app[T](

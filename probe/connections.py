@@ -32,7 +32,11 @@ _HOST_LIMIT = 253
 _PATH = re.compile(r"(/[a-z0-9-]{1,63})*")
 """Of an emulator's URL, which names the account there. An encoded SAS, which would be shown, is none."""
 _GUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-_ID = {"clientId": re.compile(_GUID), "tenantId": re.compile(rf"{_GUID}|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")}
+_ID = {
+    "clientId": re.compile(_GUID),
+    "managedIdentityResourceId": re.compile(r"(/[A-Za-z0-9_.()-]+)+"),
+    "tenantId": re.compile(rf"{_GUID}|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"),
+}
 """A tenant can be named by one of its domains too."""
 _OTHER_SERVICES = ("queueserviceuri", "tableserviceuri", "fileserviceuri")
 """What the host and its triggers need of the same connection; nothing here does."""
@@ -154,7 +158,7 @@ def _entra(prefix: str, held: Mapping[str, tuple[str, str]], complain: Complain)
     """Return the identity; what would leave a part of it unused is told."""
     has = {each: held[each.lower()][1].strip() for each in _IDENTITY if each.lower() in held}
     managed = has.get("credential", "").lower() == "managedidentity"
-    for each in {"clientId", "tenantId"} & set(has):
+    for each in set(_ID) & set(has):
         if not _ID[each].fullmatch(has[each]):  # a secret was pasted there, perhaps, so it is not shown
             remedy = "Copy it from the identity's overview; a client id is a GUID."
             complain(f"{prefix}__{each}", "is no id", remedy)
@@ -278,6 +282,7 @@ def _emulator(parts: Mapping[str, str]) -> dict[str, str]:
         "accountname": AZURITE_ACCOUNT,
         "accountkey": AZURITE_KEY,
         "blobendpoint": f"{base}:10000/{AZURITE_ACCOUNT}",
+        "queueendpoint": f"{base}:10001/{AZURITE_ACCOUNT}",
     }
 
 
@@ -308,3 +313,29 @@ def _default_endpoint(parts: Mapping[str, str]) -> str | None:
         return None
     scheme = parts.get("defaultendpointsprotocol", "https")
     return f"{scheme}://{parts['accountname']}.blob.{parts.get('endpointsuffix', 'core.windows.net')}"
+
+
+def queue_service(found: Mapping[str, str], prefix: str, complain: Complain) -> Connection | None:
+    """Return the queue service of a connection; ``None`` when a problem was told instead."""
+    blobs = resolve(found, prefix, complain)
+    held = _held(found, prefix)
+    if blobs is None:
+        return None
+    if "" in held:
+        parts = dict(parse_connection_string(held[""][1]))
+        if parts.get("usedevelopmentstorage", "").lower() == "true":
+            url = _emulator(parts)["queueendpoint"]
+        else:
+            url = parts.get("queueendpoint") or blobs.primary.replace(".blob.", ".queue.", 1)
+        found_url = service_url(held[""][0], url, complain, identity=False)
+    elif "queueserviceuri" in held:
+        found_url = _url(held, "queueServiceUri", complain)
+    elif "accountname" in held:
+        found_url = blobs.primary.replace(".blob.", ".queue.", 1)
+    else:
+        remedy = "Set it to https://NAME.queue.core.windows.net: the host's queue trigger needs it."
+        complain(f"{prefix}__queueServiceUri", "is not set", remedy)
+        return None
+    if found_url is None:
+        return None
+    return Connection(primary=found_url, secondary=None, authorization=blobs.authorization)

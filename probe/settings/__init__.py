@@ -1,7 +1,7 @@
 """Settings, by job: what there are (``model``), schedules, targets, files, how problems are told, loading."""
 
 from probe.settings.files import local
-from probe.settings.loading import FUNCTION_TIMEOUT, effective, load, worst_tick
+from probe.settings.loading import FUNCTION_TIMEOUT, effective, examined, load, worst_tick
 from probe.settings.model import (
     ENTRY,
     FIELDS,
@@ -26,6 +26,7 @@ __all__ = [
     "Settings",
     "StateSettings",
     "effective",
+    "examined",
     "interval",
     "load",
     "local",

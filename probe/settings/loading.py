@@ -45,6 +45,17 @@ _UTC_NAMES = ("utc", "etc/utc", "gmt", "etc/gmt", "zulu")
 
 def load(environment: Mapping[str, str]) -> Settings:
     """Return the settings that a mapping holds. Raises ``ConfigurationError`` with every problem."""
+    settings, problems = examined(environment)
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def examined(environment: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings as far as they can be used, and every problem: what is wrong is at its default.
+
+    A target, or the state, whose connection is wrong is left out.
+    """
     found = {name: value for name, value in environment.items() if value.strip()}
     problems = Problems()
     own = _environment(found, problems)
@@ -55,9 +66,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     state = _state(own, found, problems)
     _keep_apart(state, connections, problems)
     canary_file = _canary_file(own, problems)
-    if problems.lines:
-        raise ConfigurationError(tuple(problems.lines))
-    return Settings(
+    settings = Settings(
         schedule=own.schedule,
         interval=shortest,
         targets=targets,
@@ -75,6 +84,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         otlp_endpoint=found.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
         warnings=tuple(_warnings(own, shortest, targets, found)),
     )
+    return settings, tuple(problems.lines)
 
 
 def _environment(found: Mapping[str, str], problems: Problems) -> Environment:

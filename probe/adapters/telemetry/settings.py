@@ -13,6 +13,10 @@ _CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 _AUTHENTICATION = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
 _KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """As strict as the exporter is, so that it has nothing left to refuse."""
+_GLOBAL = "https://dc.services.visualstudio.com"
+"""Where the exporter sends when the connection string names no endpoint."""
+_AUDIENCE = "https://monitor.azure.com/"
+"""Whom the exporter's token is for when the connection string names nobody."""
 _COPY = "copy it whole from the Application Insights resource's overview"
 
 
@@ -77,6 +81,28 @@ def connection(settings: TelemetrySettings) -> str | None:
     pairs = _pairs(settings.connection_string)
     pairs["instrumentationkey"] = pairs["instrumentationkey"].lower()
     return ";".join(f"{name}={value}" for name, value in pairs.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingestion:
+    """Where Azure Monitor takes rows: the endpoint, the resource's key, and the scope of a token for it."""
+
+    endpoint: str
+    key: str
+    scope: str
+
+
+def ingestion(settings: TelemetrySettings) -> Ingestion | None:
+    """Return where the exporter sends to, for settings without problems."""
+    if not settings.connection_string:
+        return None
+    pairs = _pairs(settings.connection_string)
+    audience = pairs.get("aadaudience") or _AUDIENCE
+    return Ingestion(
+        endpoint=(pairs.get("ingestionendpoint") or _GLOBAL).rstrip("/"),
+        key=pairs["instrumentationkey"].lower(),
+        scope=f"{audience}/.default",
+    )
 
 
 def problems(settings: TelemetrySettings) -> tuple[str, ...]:
