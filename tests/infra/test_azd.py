@@ -183,6 +183,18 @@ def test_a_line_less_in_funcignore_lets_core_tools_publish_something_more(line):
     assert set(package.published(everything(), lines)) > set(package.published(everything()))
 
 
+def test_packages_that_were_built_here_go_with_the_app():
+    """The way out where the platform's own build fails: the page's command puts them there."""
+    built = ".python_packages/lib/site-packages/aiohttp/client.py"
+    (command,) = re.findall(
+        r"pip install --target (\S+) --python-version (\S+)", (ROOT / "infra/README.md").read_text()
+    )
+
+    assert command == (".python_packages/lib/site-packages", (ROOT / ".python-version").read_text().strip())
+    assert package.published([built]) == [built]
+    assert not package.ignored().match_file(built)
+
+
 def test_no_pattern_takes_in_something_that_only_begins_like_it():
     """Core Tools would leave probe/labels.py out for probe/lab, and a build.py for build."""
     patterns = [
