@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.docs import pages
+from tests.infra import kql
 from tests.infra.judges import of_type
 from tests.infra.snapshots import ROOT, resources
 
@@ -125,3 +126,13 @@ def test_what_is_to_be_pasted_is_json_and_fits():
 
     assert all(re.search(rf"^  {name}: ", types, re.MULTILINE) for name in [*account, *account["readOnly"]])
     assert rule["definition"]["filters"]["prefixMatch"] == ["health-probe/"]
+
+
+def test_every_query_on_the_page_binds():
+    """As it stands in a table's cell, where a bar is written with a backslash."""
+    queries = [each.replace("\\|", "|") for each in re.findall(r"`([A-Z]\w+ \\\| [^`]+)`", TEXT)]
+
+    found = kql.bound(queries)
+
+    assert len(queries) == 6
+    assert [found[each]["problems"] for each in queries] == [[]] * 6
