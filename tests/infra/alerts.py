@@ -27,7 +27,7 @@ class Rule:
     dimensions: tuple
 
     def firing(self, workspace, now=NOW):
-        """Answer the dimension values that would be alerted on."""
+        """Return the dimension values that would be alerted on."""
         workspace.look_back(now - self.window)
         worst = {}
         for found in workspace.run(self.query, now):
@@ -55,6 +55,6 @@ def rule(resource):
 
 
 def rules(snapshot):
-    """Answer a snapshot's log alerts by name."""
+    """Return a snapshot's log alerts by name."""
     found = resources(snapshot, "Microsoft.Insights/scheduledQueryRules")
     return {each["name"]: rule(each) for each in found}

@@ -26,7 +26,7 @@ CONTEXT = (
 
 
 def command(path=None):
-    """Answer the command as a list and whether it is Bicep's own; ``None`` where there is none."""
+    """Return the command as a list and whether it is Bicep's own; ``None`` where there is none."""
     if shutil.which("bicep", path=path):
         return ["bicep"], True
     if shutil.which("az", path=path) and _run(["az", "bicep", "version"], ROOT).returncode == 0:
@@ -36,7 +36,7 @@ def command(path=None):
 
 
 def check(file):
-    """Answer the problems that build and lint find in a file: none for a clean one."""
+    """Return the problems that build and lint find in a file: none for a clean one."""
     found, real = command()
     if not real:
         done = _run([*found, "check", "--strict", str(file)], ROOT)

@@ -173,7 +173,7 @@ def hardening(resources):
 
 
 def keyed(resources):
-    """Answer the names of where telemetry can be sent with a key."""
+    """Return the names of where telemetry can be sent with a key."""
     components = of_type(resources, "Microsoft.Insights/components")
     workspaces = of_type(resources, "Microsoft.OperationalInsights/workspaces")
     shut = {each["name"]: each["properties"].get("DisableLocalAuth") for each in components}
@@ -240,7 +240,7 @@ def region_lists():
 
 
 def concrete(value, name):
-    """Answer a setting with a plausible value in place of what only a deployment knows."""
+    """Return a setting with a plausible value in place of what only a deployment knows."""
     if not value.startswith("[") or value.startswith("[{"):
         return value
     if account := re.search(r"storageAccounts/(\w+)'.*?(blob|queue|table)", value):

@@ -27,7 +27,7 @@ SEEDED = {name: LAG.replace(before, after) for name, (before, after) in FAULTS.i
 
 
 def bound(queries):
-    """Answer for each query, a text, its problems and its result's columns; one start binds them all."""
+    """Return for each query, a text, its problems and its result's columns; one start binds them all."""
     if not (FOLDER / "node_modules").is_dir():
         raise FileNotFoundError("the query binder is not installed: run tests/infra/setup")
     done = subprocess.run(  # noqa: S603 - our own script
@@ -44,13 +44,13 @@ def bound(queries):
 
 @functools.cache
 def shipped():
-    """Answer what ``bound`` says of every query: files, alerts, the workbook's tiles, seeded faults."""
+    """Return what ``bound`` says of every query: files, alerts, the workbook's tiles, seeded faults."""
     alerts = [rule.query for name in NAMES for rule in rules(name).values()]
     tiles = [workbook.as_run(tile.query) for tile in workbook.every_tile()]
     return bound({*QUERIES.values(), *alerts, *tiles, *SEEDED.values()})
 
 
 def named(query):
-    """Answer every name of ours that a query holds: metrics, attributes, events."""
+    """Return every name of ours that a query holds: metrics, attributes, events."""
     quoted = set(re.findall(r'"((?:probe|error|http|server)\.[a-z_.]+|[A-Z][a-z]+[A-Z][a-z]+)"', query))
     return {name for name in quoted if not name.endswith(".")}

@@ -17,13 +17,13 @@ LOCAL = ("__pycache__", ".*/", "node_modules", "*.pyc", "*.egg-info")
 
 
 def ignored(lines=None):
-    """Answer the spec of what stays out."""
+    """Return the spec of what stays out."""
     text = (ROOT / ".funcignore").read_text().splitlines() if lines is None else lines
     return pathspec.GitIgnoreSpec.from_lines(text)
 
 
 def files(lines=None):
-    """Answer the paths in the package."""
+    """Return the paths in the package."""
     spec, local = ignored(lines), pathspec.GitIgnoreSpec.from_lines(LOCAL)
     found = []
     for folder, inner, names in os.walk(ROOT):

@@ -29,7 +29,7 @@ KINDS = {
 
 
 def plain_name(resource):
-    """Answer a name without the hash, which says nothing to a reader."""
+    """Return a name without the hash, which says nothing to a reader."""
     name = resource["name"].rsplit("/", 1)[-1]
     if resource["type"] == "Microsoft.Storage/storageAccounts":
         return "stprobed…" if name.startswith("stprobed") else "sthost…"
@@ -39,7 +39,7 @@ def plain_name(resource):
 
 
 def picture():
-    """Answer a Mermaid flowchart of the default deployment: what is made, where, and every grant."""
+    """Return a Mermaid flowchart of the default deployment: what is made, where, and every grant."""
     found = resources("default")
     ids = {each["id"]: f"r{place}" for place, each in enumerate(found)}
     by_region = {}
@@ -103,7 +103,7 @@ def wires(found, ids):
 
 
 def granted():
-    """Answer the grants of the default deployment as a table, each with the reason that it carries."""
+    """Return the grants of the default deployment as a table, each with the reason that it carries."""
     rows = ["| role | on | reason |", "|---|---|---|"]
     names = {each["id"]: plain_name(each) for each in resources("default")}
     for each in of_type(resources("default"), "Microsoft.Authorization/roleAssignments"):
@@ -115,7 +115,7 @@ def granted():
 
 
 def alerts():
-    """Answer the alerts of the default deployment as a table."""
+    """Return the alerts of the default deployment as a table."""
     rows = ["| alert | severity | looks back | what it says |", "|---|---|---|---|"]
     found = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
     (metric,) = of_type(resources("default"), "Microsoft.Insights/metricAlerts")
@@ -170,13 +170,13 @@ ATTEMPTS = 7
 
 @functools.cache
 def gigabytes():
-    """Answer the month's telemetry of one target from one vantage, as measured on the wire, to a tenth."""
+    """Return the month's telemetry of one target from one vantage, as measured on the wire, to a tenth."""
     hour = asyncio.run(volume.measure((Scene(),) * volume.HOUR, traces=Traces.FAILURES))
     return round(volume.monthly(hour.octets.total() * 24, volume.PRICE)[0], 1)
 
 
 def costs():
-    """Answer the monthly cost of the default deployment: one target, one vantage, a tick a minute."""
+    """Return the monthly cost of the default deployment: one target, one vantage, a tick a minute."""
     price = {name: each.dollars for name, each in PRICES.items()}
     found = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
     slow = [each for each in found if each["properties"]["evaluationFrequency"] != "PT5M"]
@@ -222,7 +222,7 @@ OUTAGE_BEGAN = "11:40:00"
 
 
 def shown():
-    """Answer what each tile shows for one outage, its first rows."""
+    """Return what each tile shows for one outage, its first rows."""
     parts = []
     for label, _, found in workbook.TABS.values():
         for query in dict.fromkeys(tile.query for tile in found):
@@ -233,7 +233,7 @@ def shown():
 
 
 def some(rows):
-    """Answer what is left out, in words, and the rows to show: of a long series, those from the outage on."""
+    """Return what is left out, in words, and the rows to show: of a long series, those from the outage on."""
     if len(rows) <= MOST:
         return "", rows
     later = [each for each in rows if cell(each["TimeGenerated"]) >= OUTAGE_BEGAN]
@@ -249,7 +249,7 @@ def table(rows):
 
 
 def counted():
-    """Answer how many resources each snapshot holds, for the reader who wants to know what they are."""
+    """Return how many resources each snapshot holds, for the reader who wants to know what they are."""
     rows = ["| snapshot | resources | what it shows |", "|---|---:|---|"]
     for name in NAMES:
         about = (

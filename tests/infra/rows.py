@@ -26,7 +26,7 @@ TYPES = {
 
 
 def milliseconds(text):
-    """Answer the milliseconds of an ingestion duration, ``[d.]hh:mm:ss.fffffff``."""
+    """Return the milliseconds of an ingestion duration, ``[d.]hh:mm:ss.fffffff``."""
     days, _, rest = text.rpartition(".") if text.count(".") == 2 else ("0", "", text)
     if text.count(".") == 2:
         days, rest = text.split(".", 1)
@@ -95,7 +95,7 @@ CONVERTED = ("AppAvailabilityResults", "AppMetrics", "AppEvents", "AppDependenci
 
 
 def row(envelope):
-    """Answer the table and the row that one envelope becomes."""
+    """Return the table and the row that one envelope becomes."""
     data = envelope["data"]
     table, own = CONVERTERS[data["baseType"]](data["baseData"])
     cells = {**common(envelope), **own}
@@ -107,7 +107,7 @@ def row(envelope):
 
 @functools.cache
 def translated(kql, now):
-    """Answer a query as DuckDB's SQL, and its parameters; translating costs more than running."""
+    """Return a query as DuckDB's SQL, and its parameters; translating costs more than running."""
     sql = duckdb_kql.to_sql(
         kql, schema={table: list(columns) for table, columns in TABLES.items()}, query_now=now
     )
@@ -148,7 +148,7 @@ class Workspace:
             )
 
     def run(self, kql, now):
-        """Answer a query's result rows as dicts."""
+        """Return a query's result rows as dicts."""
         sql, parameters = translated(kql, now)
         result = self.connection.execute(sql, parameters)
         names = [column[0] for column in result.description]

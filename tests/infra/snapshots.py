@@ -15,7 +15,7 @@ NAMES = ("default", "existing-account", "fleet", "private-network")
 
 
 def plain(value):
-    """Answer a value with the escapes of template texts taken out."""
+    """Return a value with the escapes of template texts taken out."""
     match value:
         case str():
             return value[1:] if value.startswith("[[") else value
@@ -32,11 +32,11 @@ def document(name):
 
 
 def resources(name, type_=None):
-    """Answer the predicted resources of a snapshot, all or of one type (any case)."""
+    """Return the predicted resources of a snapshot, all or of one type (any case)."""
     found = [plain(each) for each in document(name)["predictedResources"]]
     return [each for each in found if type_ is None or each["type"].lower() == type_.lower()]
 
 
 def settings(site):
-    """Answer a function app's settings."""
+    """Return a function app's settings."""
     return {each["name"]: each["value"] for each in site["properties"]["siteConfig"]["appSettings"]}

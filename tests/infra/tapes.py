@@ -32,7 +32,7 @@ NOTHING = None
 
 
 def calm(minutes):
-    """Answer so many healthy ticks, in segments of five: what is calm is summed over five minutes."""
+    """Return so many healthy ticks, in segments of five: what is calm is summed over five minutes."""
     whole, rest = divmod(minutes, 5)
     return [(OK,) * 5] * whole + ([(OK,) * rest] if rest else [])
 
@@ -52,7 +52,7 @@ class Seen:
 
 @functools.cache
 def played(segment, target, vantage):
-    """Answer for each tick of a segment its rows, with times since the tick began."""
+    """Return for each tick of a segment its rows, with times since the tick began."""
     if segment[0] is NOTHING:
         return ((),) * len(segment)
     watched = replace(lab.TARGET, name=target)
@@ -67,7 +67,7 @@ def played(segment, target, vantage):
 
 
 def since(began, taken, envelope):
-    """Answer an envelope's table, cells and time in its tick; a metric's own time is this machine's."""
+    """Return an envelope's table, cells and time in its tick; a metric's own time is this machine's."""
     table, cells = row(envelope)
     ended = taken.report.started_at + taken.report.duration
     at = ended if table == "AppMetrics" else cells["TimeGenerated"].replace(tzinfo=UTC)
@@ -75,7 +75,7 @@ def since(began, taken, envelope):
 
 
 def rows_of(tape, every=MINUTE):
-    """Answer a tape's rows; the newest tick of each vantage began a minute ago."""
+    """Return a tape's rows; the newest tick of each vantage began a minute ago."""
     return [
         (table, {**cells, "TimeGenerated": (began + offset).replace(tzinfo=None)})
         for seen in tape
@@ -90,7 +90,7 @@ def minutes(seen, every):
 
 
 def results(kql, tape, *, window=timedelta(days=2), every=MINUTE):
-    """Answer what a query finds on a tape, looking back one window."""
+    """Return what a query finds on a tape, looking back one window."""
     workspace = Workspace(rows_of(tape, every))
     workspace.look_back(NOW - window)
     return workspace.run(kql, NOW)

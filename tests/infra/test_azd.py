@@ -222,7 +222,7 @@ def test_the_package_is_whole_without_what_stays_out(tmp_path):
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """Answer a folder of programs in place of az and azd, first on the path; each call is written down."""
+    """Return a folder of programs in place of az and azd, first on the path; each call is written down."""
     monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
 

@@ -87,7 +87,7 @@ FAULTS = {
 
 @pytest.fixture
 def copied(tmp_path):
-    """Answer a copy of the template and its snapshots, that may be spoiled."""
+    """Return a copy of the template and its snapshots, that may be spoiled."""
     shutil.copytree(ROOT / "infra", tmp_path / "infra")
     shutil.copytree(FOLDER, tmp_path / "tests" / "infra" / "snapshots")
     return tmp_path

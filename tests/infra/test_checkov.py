@@ -56,7 +56,7 @@ CLOSED_ONLY = {"CKV_AZURE_36"}
 
 
 def spoiled():
-    """Answer the default deployment with faults that checkov knows."""
+    """Return the default deployment with faults that checkov knows."""
     all_of_it = copy.deepcopy(resources("default"))
     account, site = of_type(all_of_it, ACCOUNT)[0], of_type(all_of_it, SITE)[0]
     account["properties"]["minimumTlsVersion"] = "TLS1_0"
@@ -85,7 +85,7 @@ def checkov(folder, framework):
 
 @functools.cache
 def failed():
-    """Answer for each deployment the (check, resource) that fail, and how many checks there were."""
+    """Return for each deployment the (check, resource) that fail, and how many checks there were."""
     with tempfile.TemporaryDirectory() as folder:
         for name, found in {**{name: resources(name) for name in NAMES}, "spoiled": spoiled()}.items():
             (Path(folder) / f"{name}.json").write_text(json.dumps({**TEMPLATE, "resources": found}))

@@ -31,7 +31,7 @@ async def pair():
 
 
 def replaced(held, pair, ingestion):
-    """Answer the deployed settings with the lab's accounts and backend in place of Azure's."""
+    """Return the deployed settings with the lab's accounts and backend in place of Azure's."""
     connections = {"AzureWebJobsStorage": pair.host_connection_string}
     connections |= {each["connection"]: pair.connection_string for each in json.loads(held["PROBE_TARGETS"])}
     kept = {name: value for name, value in held.items() if name.split("__")[0] not in connections}

@@ -409,14 +409,14 @@ def test_host_json_sets_no_level_that_is_never_looked_at():
 
 
 def spoiled(type_, change, name="default", which=0):
-    """Answer a snapshot's resources with one of a type changed."""
+    """Return a snapshot's resources with one of a type changed."""
     all_of_it = copy.deepcopy(resources(name))
     change(judges.of_type(all_of_it, type_)[which])
     return all_of_it
 
 
 def put(*path, value):
-    """Answer a change that sets what stands at a path."""
+    """Return a change that sets what stands at a path."""
 
     def change(resource):
         for step in path[:-1]:
@@ -427,7 +427,7 @@ def put(*path, value):
 
 
 def setting(name, value):
-    """Answer a change of one app setting: ``None`` takes it out."""
+    """Return a change of one app setting: ``None`` takes it out."""
 
     def change(site):
         held = site["properties"]["siteConfig"]["appSettings"]
@@ -444,7 +444,7 @@ def moved_up(resource):
 
 
 def asking(what):
-    """Answer a change that lets a rule's query ask for one thing more."""
+    """Return a change that lets a rule's query ask for one thing more."""
 
     def change(rule):
         (criterion,) = rule["properties"]["criteria"]["allOf"]
@@ -454,12 +454,12 @@ def asking(what):
 
 
 def criterion(name, value):
-    """Answer a change of one field of an alert's only criterion."""
+    """Return a change of one field of an alert's only criterion."""
     return put(PROPERTIES, "criteria", "allOf", 0, name, value=value)
 
 
 def replaced(name, before, after):
-    """Answer a change of a text wherever it stands in one of a resource's properties."""
+    """Return a change of a text wherever it stands in one of a resource's properties."""
 
     def change(resource):
         text = json.dumps(resource[PROPERTIES][name])

@@ -207,7 +207,7 @@ def test_a_tile_binds_and_shows_only_columns_that_it_has(name):
 
 
 def _matched(settings):
-    """Answer every (column, formatter) in a tile's settings."""
+    """Return every (column, formatter) in a tile's settings."""
     if isinstance(settings, dict):
         if "columnMatch" in settings:
             yield settings["columnMatch"], settings["formatter"]

@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 
 def usage(table, megabytes):
-    """Answer a day's row of the workspace's own accounting: the service writes it, so no capture holds it."""
+    """Return a day's row of the workspace's own accounting: the service writes it, so no capture holds it."""
     until = NOW.replace(tzinfo=None)
     span = {"TimeGenerated": until - timedelta(hours=1), "StartTime": until - DAY, "EndTime": until}
     return "Usage", {

@@ -116,6 +116,6 @@ def app(site, made):
 
 
 def known(value, made):
-    """Answer whether an endpoint is that of an account made here, or of one that gets a container here."""
+    """Return whether an endpoint is that of an account made here, or of one that gets a container here."""
     (account,) = re.findall(r"/subscriptions/[^']+/storageAccounts/\w+", value)
     return account in made or any(each.startswith(f"{account}/blobServices/") for each in made)

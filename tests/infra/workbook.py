@@ -122,7 +122,7 @@ def identity(name):
 
 
 def query(name):
-    """Answer a query's text with the workbook's parameters in place of its defaults."""
+    """Return a query's text with the workbook's parameters in place of its defaults."""
     text = (QUERIES / f"{name}.kql").read_text()
     for default, parameter in PARAMETERS.items():
         text = text.replace(default, parameter)
@@ -130,7 +130,7 @@ def query(name):
 
 
 def as_run(name):
-    """Answer a tile's query as the workbook sends it with nothing filtered: its parameters filled in."""
+    """Return a tile's query as the workbook sends it with nothing filtered: its parameters filled in."""
     text = query(name)
     for parameter, value in {"{Target}": '"*"', "{Vantage}": '"*"', "{TimeRange:grain}": "5m"}.items():
         text = text.replace(parameter, value)
@@ -284,7 +284,7 @@ def group(tab, text, tiles):
 
 
 def document():
-    """Answer the workbook. The id of the workspace is put in when it is deployed."""
+    """Return the workbook. The id of the workspace is put in when it is deployed."""
     return {
         "version": "Notebook/1.0",
         "items": [parameters(), tabs(), *(group(tab, text, tiles) for tab, (_, text, tiles) in TABS.items())],
