@@ -176,7 +176,7 @@ def test_core_tools_publish_what_azd_uploads():
     assert sorted(package.published(everything())) == package.files()
 
 
-@pytest.mark.parametrize("line", ["**/*.pyc", "**/*.egg-info", "tests", "probe/lab"])
+@pytest.mark.parametrize("line", ["**/*.pyc", "**/*.md", "**/*.egg-info", "tests", "probe/lab"])
 def test_a_line_less_in_funcignore_lets_core_tools_publish_something_more(line):
     lines = [each for each in (ROOT / ".funcignore").read_text().splitlines() if each != line]
 
