@@ -7,6 +7,7 @@ signature is.
 """
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ MISSING = frozenset({CONTAINER_MISSING, "BlobNotFound"})
 """The service's codes for what is not there; a 404 with another code came from somebody else."""
 CHANGED = MISSING | {"ConditionNotMet", "BlobAlreadyExists"}
 """The service's codes for a conditional PUT that lost to somebody else's PUT or delete."""
+_SDK = ("azure", "aiohttp", "isodate")
 _CONNECT_TIMEOUT = timedelta(seconds=2)
 
 
@@ -67,7 +69,12 @@ class Meaning(Enum):
     """In its own class."""
 
 
+class AnswerError(Exception):
+    """The SDK stumbled over an answer, with whatever its codecs and parsers raise: no answer of Azure's."""
+
+
 MEANINGS: dict[type[Exception], tuple[Meaning, str]] = {
+    AnswerError: (Meaning.ITSELF, "protocol"),
     # What the service answered; the second is the error.type where the exception carries no response.
     azure.HttpResponseError: (Meaning.STATUS, "protocol"),
     azure.ClientAuthenticationError: (Meaning.STATUS, "401"),
@@ -95,6 +102,7 @@ MEANINGS: dict[type[Exception], tuple[Meaning, str]] = {
 """Every exception of azure.core, and where its ``error.type`` is found; a subclass is as its base."""
 
 ERRORS: tuple[type[BaseException], ...] = (
+    AnswerError,
     azure.AzureError,
     azure.DeserializationError,
     azure.SerializationError,
@@ -299,8 +307,23 @@ async def opened(
     try:
         async with asyncio.timeout(bound.total_seconds()), client:
             yield client
+    except ERRORS:
+        raise
+    except Exception as error:
+        if not _is_the_sdks(error):
+            raise
+        raise AnswerError(f"the answer cannot be read ({type(error).__name__})") from error
     finally:
         timing.reset(token)
+
+
+def _is_the_sdks(error: BaseException) -> bool:
+    """Return whether an exception came out of the SDK or what is under it, and so is no bug of ours.
+
+    What its codecs and parsers raise over a hostile answer is a long list that no table would hold.
+    """
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(each.partition(".")[0] in _SDK for each in frames)
 
 
 async def put(  # noqa: PLR0913 - a PUT's parts

@@ -31,7 +31,7 @@ def sync_of(body: bytes) -> Sync | None:
         found = _texts(body)
         status = SyncStatus(found[_STATUS].strip().lower())
         return Sync(status=status, last_sync_time=_time(found.get(_LAST_SYNC_TIME, "").strip()))
-    except (expat.ExpatError, _RefusedError, KeyError, ValueError):
+    except (expat.ExpatError, _RefusedError, KeyError, ValueError, OverflowError):
         return None
 
 

@@ -60,6 +60,16 @@ OUTSIDE = '<!DOCTYPE x SYSTEM "http://127.0.0.1/x.dtd">'
         pytest.param(document(geo("fine")), id="unknown status"),
         pytest.param(document(geo(last="<LastSyncTime>yesterday</LastSyncTime>")), id="no time"),
         pytest.param(
+            document(
+                geo(last="<LastSyncTime>Mon, 99999999999999999999 Jan 2024 00:00:00 GMT</LastSyncTime>")
+            ),
+            id="a day beyond all numbers",
+        ),
+        pytest.param(
+            document(geo(last="<LastSyncTime>Fri, 31 Dec 9999 23:59:59 -0100</LastSyncTime>")),
+            id="a time beyond all times",
+        ),
+        pytest.param(
             document(geo(last=f"<LastSyncTime>{WHEN[:-4]} -0000</LastSyncTime>")), id="time without a zone"
         ),
         pytest.param(document(geo() + geo()), id="said twice"),
