@@ -37,6 +37,11 @@ def sources() -> str:
     return "\n".join(each.read_text(encoding="utf-8") for folder in folders for each in folder.rglob("*.py"))
 
 
+def test_the_front_page_is_read_to_its_end():
+    """What is longer stands beside what it documents."""
+    assert len(TEXT.splitlines()) <= 250
+
+
 def test_every_setting_that_a_page_names_exists():
     named = {each for page in pages() for each in re.findall(r"`(PROBE_[A-Z_]+)", text(page))} - PARAMETERS
 
