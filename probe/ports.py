@@ -4,7 +4,7 @@ Rules kept here: core types only; a port that fails to reach storage answers dat
 docstring names.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -99,4 +99,12 @@ class Telemetry(Protocol):
 
     async def flush(self) -> None:
         """Send what is buffered, bounded in time."""
+        ...
+
+    def claim_losses(self) -> Mapping[str, int]:
+        """Return by backend how many more rows have not arrived than at the last call.
+
+        A row that is still being sent counts, since it is lost when the process ends now; where it arrived
+        after all, the number is below 0.
+        """
         ...

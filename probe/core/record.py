@@ -19,6 +19,7 @@ from probe.core.look import Loss, is_ours
 from probe.core.reading import Read
 from probe.core.replication import Delay, Ledger, RecoveryPoint, Sync, recovery_point
 from probe.core.report import upgraded
+from probe.core.sums import Tally
 from probe.core.target import Location, Policy
 from probe.core.times import time_text
 from probe.core.verdict import EndpointJudgement, Judgement, RedundancyJudgement, TargetJudgement
@@ -67,6 +68,7 @@ class TargetRecord:
     """What is remembered of one target. ``last`` is its part of the last tick's report, as JSON values.
 
     ``standings`` are the verdicts that hold, of ``target``, ``primary``, ``secondary`` and ``redundancy``.
+    ``unsent`` are the sums of ticks that wait to be sent, ``None`` before the first tick.
     """
 
     breaker: Breaker
@@ -79,6 +81,7 @@ class TargetRecord:
     transitions: tuple[Transition, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     last: dict[str, Any] | None = None
+    unsent: Tally | None = None
 
     @classmethod
     def fresh(cls, now: datetime) -> Self:
@@ -88,13 +91,17 @@ class TargetRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
-    """One shard's document. ``clamped`` counts the times from the future that were met in it."""
+    """One shard's document. ``clamped`` counts the times from the future that were met in it.
+
+    ``lost`` counts by backend the rows of telemetry that did not arrive, until a backend is told of them.
+    """
 
     schema: int = SCHEMA
     last_scheduled_at: datetime | None = None
     last_completed_at: datetime | None = None
     ticks: int = 0
     clamped: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
     targets: dict[str, TargetRecord]
 
 
@@ -360,6 +367,7 @@ def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> Tar
         return stamp and replace(stamp, written_at=clamp(stamp.written_at))
 
     breaker, ledger = record.breaker, record.ledger
+    unsent = record.unsent
     return replace(
         record,
         breaker=replace(
@@ -380,6 +388,7 @@ def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> Tar
         incident=record.incident and replace(record.incident, began_at=clamp(record.incident.began_at)),
         events=tuple(replace(each, at=clamp(each.at)) for each in record.events),
         secondary_seen_at=record.secondary_seen_at and clamp(record.secondary_seen_at),
+        unsent=unsent and replace(unsent, since=clamp(unsent.since)),
         transitions=tuple(replace(each, at=clamp(each.at)) for each in record.transitions),
         history=tuple(replace(each, at=clamp(each.at)) for each in record.history),
     )

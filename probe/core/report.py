@@ -4,7 +4,7 @@ Rules kept here: the document's names and units are an outward contract, ``probe
 durations in seconds, times RFC 3339 in UTC, URLs without a query; what is unknown is ``null``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from probe.core.incident import Incident
 from probe.core.look import is_mended
 from probe.core.reading import Phases, Purpose, Read, Reading
 from probe.core.replication import Replication
+from probe.core.sums import Tally
 from probe.core.target import Forced, Location, Target
 from probe.core.times import seconds, time_text
 from probe.core.verdict import (
@@ -56,7 +57,8 @@ class TargetReport:
     checks and the service stats. ``previous`` are the verdicts of the tick before (target, primary,
     secondary) and ``previous_redundancy`` that of its redundancy, ``None`` where there was none. ``skipped``
     names the steps that the budget cut off; ``unwritten`` says why the canary was not tried to be written.
-    ``events`` are this tick's; ``incident`` is the one that is open after it.
+    ``events`` are this tick's; ``incident`` is the one that is open after it. ``told`` are the sums to
+    send with this tick, its own and those that waited; ``None`` while they go on waiting.
     """
 
     target: Target
@@ -74,6 +76,20 @@ class TargetReport:
     events: Sequence[Event] = ()
     incident: Incident | None = None
     skipped: Sequence[str] = ()
+    told: Tally | None = None
+
+    @property
+    def calm(self) -> bool:
+        """Return whether nothing happened that anybody would look for."""
+        judged = [self.judged(location) for location in self.target.locations]
+        return (
+            self.judgement.target.verdict is TargetVerdict.OK
+            and all(each is None or each.verdict is EndpointVerdict.HEALTHY for each in judged)
+            and all(each.ok for each in self.readings)
+            and not self.transitions
+            and not self.events
+            and not self.skipped
+        )
 
     @property
     def write(self) -> Reading | None:
@@ -104,7 +120,10 @@ class TargetReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickReport:
-    """What one tick of one shard found out. ``state_store`` is ``ok`` or an ``error.type``."""
+    """What one tick of one shard found out. ``state_store`` is ``ok`` or an ``error.type``.
+
+    ``lost`` are the rows of telemetry that did not arrive earlier, by backend: to be told with this tick.
+    """
 
     scheduled_at: datetime
     started_at: datetime
@@ -117,6 +136,7 @@ class TickReport:
     state_store: str = "ok"
     state_problems: Sequence[StateProblem] = field(default=())
     reason: str | None = None
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lateness(self) -> timedelta:

@@ -51,9 +51,11 @@ async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickRe
         state_store=store.verdict,
         state_problems=tuple(store.problems),
         reason=_reason(result, found),
+        lost=store.lost,
     )
     world.telemetry.emit(report, firing.parent)
     await world.telemetry.flush()
+    await store.save_losses()
     for each in found:
         if each.bug:
             raise each.bug

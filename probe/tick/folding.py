@@ -3,23 +3,32 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from probe.core.record import HistoryEntry, ShardRecord, TargetRecord, conclude, fold, remember
 from probe.core.replication import replication
 from probe.core.report import TargetReport, target_document
+from probe.core.sums import measured, settled
 from probe.core.target import Location
 from probe.core.times import seconds
 from probe.core.verdict import Evidence, judge, stats_missing
 from probe.tick.found import Found
-from probe.tick.world import Firing
+from probe.tick.world import Fate, Firing
 
 log = logging.getLogger("probe")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Went:
+    """How a tick went beside its targets: ``alive`` says that the probe has a network."""
+
+    alive: bool
+    fate: Fate = Fate.SAVED
+
+
 def folded(
-    record: ShardRecord | None, found: Sequence[Found], firing: Firing, now: datetime, *, alive: bool
+    record: ShardRecord | None, found: Sequence[Found], firing: Firing, now: datetime, went: Went
 ) -> tuple[ShardRecord, list[TargetReport]]:
     """Return the shard's record with a tick's facts folded onto it, and the reports judged on that.
 
@@ -32,19 +41,20 @@ def folded(
             continue
         old = base.targets.get(each.target.name) or TargetRecord.fresh(now)
         try:
-            report, new = _reported(old, each, each.ended_at or now, alive=alive)
+            report, new = _reported(old, each, each.ended_at or now, alive=went.alive)
+            report, new = _settled(report, new, firing, went.fate)
         except Exception as bug:  # noqa: BLE001 - one target's bug is its own: the others are saved and told
             stumbled(each, bug)
             continue
         reports.append(report)
         remembered[each.target.name] = new
     scheduled = base.last_scheduled_at
-    measured = any(each.is_measured for each in found)
+    any_measured = any(each.is_measured for each in found)
     return replace(
         base,
         targets=remembered,
         last_scheduled_at=max(scheduled, firing.scheduled_at) if scheduled else firing.scheduled_at,
-        last_completed_at=now if measured else base.last_completed_at,
+        last_completed_at=now if any_measured else base.last_completed_at,
         ticks=base.ticks + 1,
     ), reports
 
@@ -114,6 +124,20 @@ def _reported(
         skipped=found.skipped,
     )
     return report, remember(done.record, _entry(report, now), target_document(report))
+
+
+def _settled(
+    report: TargetReport, record: TargetRecord, firing: Firing, fate: Fate
+) -> tuple[TargetReport, TargetRecord]:
+    """Return the report with the sums that it is to send, and the record with those that wait.
+
+    Where the tick is not saved for sure, its sums are sent at once; where the store may have them, they wait
+    as the rest of what this process knows does.
+    """
+    own = measured(report.readings, report.reads, report.replication.delays)
+    calm = report.calm and fate is not Fate.FAILED
+    told, unsent = settled(record.unsent, own, at=firing.scheduled_at, calm=calm, saved=fate is Fate.SAVED)
+    return replace(report, told=told), replace(record, unsent=unsent)
 
 
 def _previous(record: TargetRecord) -> tuple[str, str, str | None] | None:

@@ -1,7 +1,8 @@
 """The shard's document during one tick: loaded before it, folded onto and saved after it."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,14 +10,17 @@ from probe.core.errors import StateConflict, StateError
 from probe.core.reading import PATH_ERRORS
 from probe.core.record import ShardRecord, clamped
 from probe.core.report import StateProblem, TargetReport
+from probe.core.sums import with_losses
 from probe.core.verdict import unheard
 from probe.ports import Loaded
-from probe.tick.folding import folded
+from probe.tick.folding import Went, folded
 from probe.tick.found import Found
-from probe.tick.world import Firing, Known, World
+from probe.tick.world import Fate, Firing, Known, World
 
 SAVE_TRIES = 5
 """How often a conflict with another tick is folded before it counts as a failure of the store."""
+_NEVER_SAVED = ("conflict", "connect_timeout", "dns", "refused", "tls", "unreadable")
+"""Failures of a save (``error.type``) after which nothing can have been saved, as after any 4xx."""
 log = logging.getLogger("probe")
 
 
@@ -31,6 +35,10 @@ class Store:
         self._world, self._shard = world, shard
         self._loaded: Loaded | None = None
         self._heard = False
+        self._newest: Known | None = None
+        self._fate = Fate.FAILED
+        self.lost: Mapping[str, int] = {}
+        """The rows of telemetry lost earlier that this tick is to tell of, by backend."""
         self.problems: list[StateProblem] = []
         self.verdict = "ok"
 
@@ -42,6 +50,8 @@ class Store:
             self._failed("load", error)
             known = self._known()
             return known.record if known else None
+        if self._loaded.record:
+            self._newest = Known(record=self._loaded.record, tag=self._loaded.tag)
         return self._loaded.record
 
     async def save(self, firing: Firing, found: Sequence[Found]) -> list[TargetReport]:
@@ -55,38 +65,86 @@ class Store:
                 self._loaded = await self._load(now)
             except StateError as error:
                 self._failed("load", error)
-                return await self._unsaved(firing, found, now)
+                return await self._unsaved(firing, found, now, Fate.FAILED)
+        losses = self._claimed()
         try:
-            return await self._folded_and_saved(firing, found, now)
+            return await self._folded_and_saved(firing, found, now, losses)
         except StateError as error:
             self._failed("save", error)
-            return await self._unsaved(firing, found, now)
+            self._world.losses.update(losses)
+            fate = Fate.FAILED if _is_unsaved(error) else self._fate
+            return await self._unsaved(firing, found, now, fate)
 
-    async def _unsaved(self, firing: Firing, found: Sequence[Found], now: datetime) -> list[TargetReport]:
+    async def _unsaved(
+        self, firing: Firing, found: Sequence[Found], now: datetime, fate: Fate
+    ) -> list[TargetReport]:
+        self._newest = None
         base = self._loaded or self._known()
-        alive = await self._alive(found)
-        record, reports = folded(base.record if base else None, found, firing, now, alive=alive)
+        went = Went(alive=await self._alive(found), fate=fate)
+        record, reports = folded(base.record if base else None, found, firing, now, went)
         known = self._known()
         since = known.unsaved_since if known and known.unsaved_since else now
         self._remember(record, base.tag if base else None, unsaved_since=since)
         return reports
 
     async def _folded_and_saved(
-        self, firing: Firing, found: Sequence[Found], now: datetime
+        self, firing: Firing, found: Sequence[Found], now: datetime, losses: Mapping[str, int]
     ) -> list[TargetReport]:
         assert self._loaded is not None, "loaded by who calls"  # noqa: S101 - by save
-        alive = await self._alive(found)
+        went = Went(alive=await self._alive(found))
         for number in range(SAVE_TRIES):
             if number:
                 self._loaded = await self._load(now)
-            record, reports = folded(self._loaded.record, found, firing, now, alive=alive)
+            record, reports = folded(self._loaded.record, found, firing, now, went)
+            lost = with_losses(record.lost, losses)
             try:
-                tag = await self._world.store.save(self._shard, record, self._loaded.tag)
+                await self._put(replace(record, lost={}), self._loaded.tag)
             except StateConflict:
                 continue
-            self._remember(record, tag)
+            self.lost = lost
             return reports
         raise StateConflict(f"{SAVE_TRIES} saves in a row met another tick's")
+
+    async def save_losses(self) -> None:
+        """Count in the document what the tick's telemetry has lost: this process may be at its end."""
+        losses = self._claimed()
+        if not any(losses.values()):
+            return
+        try:
+            await self._losses_saved(losses)
+        except StateError:
+            self._world.losses.update(losses)
+
+    async def _losses_saved(self, losses: Mapping[str, int]) -> None:
+        for _ in range(SAVE_TRIES):
+            if self._newest is None:
+                break
+            record = self._newest.record
+            try:
+                await self._put(replace(record, lost=with_losses(record.lost, losses)), self._newest.tag)
+            except StateConflict:
+                loaded = await self._load(self._world.clock())
+                self._newest = Known(record=loaded.record, tag=loaded.tag) if loaded.record else None
+            else:
+                return
+        raise StateConflict
+
+    def _claimed(self) -> Counter[str]:
+        """Take what was lost and is in no document yet, so that no other shard's tick counts it as well."""
+        losses, self._world.losses = self._world.losses, Counter()
+        losses.update(self._world.telemetry.claim_losses())
+        return losses
+
+    async def _put(self, record: ShardRecord, tag: str | None) -> None:
+        self._fate = Fate.UNKNOWN
+        try:
+            tag = await self._world.store.save(self._shard, record, tag)
+        except StateConflict:
+            self._fate = Fate.FAILED
+            raise
+        self._fate = Fate.SAVED
+        self._newest = Known(record=record, tag=tag)
+        self._remember(record, tag)
 
     async def _alive(self, found: Sequence[Found]) -> bool:
         """Return whether the probe has a network, asked only where nothing else of the tick says so."""
@@ -128,3 +186,8 @@ class Store:
         log.warning("state store, %s: %s: %s", operation, error_type, message)
         self.problems.append(StateProblem(operation=operation, error_type=error_type, message=message))
         self.verdict = error_type
+
+
+def _is_unsaved(error: StateError) -> bool:
+    """Return whether the store cannot have saved what it failed to."""
+    return error.error_type in _NEVER_SAVED or error.error_type.startswith("4")

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from probe.core.record import ShardRecord
 from probe.ports import Clock, Endpoints, Monotonic, SignOfLife, Sleep, StateStore, Telemetry, TraceParent
@@ -36,12 +38,22 @@ class Known:
     unsaved_since: datetime | None = None
 
 
+class Fate(Enum):
+    """What became of a save."""
+
+    SAVED = auto()
+    FAILED = auto()
+    UNKNOWN = auto()
+    """The store may have it, though it did not say so."""
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """All that a tick needs. ``last_known`` is what this process knows by shard, for when the store fails.
 
     ``writer`` is the name that this probe's canaries carry. ``store_is_remote`` says that to reach the state
-    store is itself a sign that there is a network; ``alive`` is asked for another one.
+    store is itself a sign that there is a network; ``alive`` is asked for another one. ``losses`` are the
+    rows of telemetry that were lost and that no shard's document counts yet, by backend.
     """
 
     endpoints: Endpoints
@@ -56,3 +68,4 @@ class World:
     alive: SignOfLife = no_sign
     store_is_remote: bool = True
     last_known: dict[int, Known] = field(default_factory=dict)
+    losses: Counter[str] = field(default_factory=Counter)

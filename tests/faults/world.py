@@ -294,6 +294,9 @@ class Telemetry:
     async def flush(self) -> None:
         self.flushes += 1
 
+    def claim_losses(self) -> dict[str, int]:
+        return {}
+
 
 @dataclass(slots=True)
 class World:

@@ -7,7 +7,7 @@ import pytest
 
 from probe.adapters import telemetry
 from probe.adapters.telemetry import catalogue
-from probe.adapters.telemetry.log_lines import KEPT, Lines
+from probe.adapters.telemetry.log_lines import KEPT, LogLines
 from probe.lab.telemetry import capture
 from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.telemetry.conftest import reports
@@ -80,7 +80,7 @@ async def test_that_telemetry_was_lost_is_told_to_the_backend_when_it_is_back(in
         for each in ingestion.envelopes[before:]
         if each["data"]["baseType"] == "MessageData"
     ]
-    assert [each[:50] for each in said] == ["Telemetry arrives at azure_monitor again; 42 rows "]
+    assert [each[:50] for each in said] == ["Telemetry arrives at azure_monitor again; 23 rows "]
 
 
 @pytest.mark.parametrize("logger", ["azure.core", "azure.identity", "root", "opentelemetry"])
@@ -91,7 +91,7 @@ async def test_no_other_logger_s_lines_are_sent(ingestion, logger: str):
 
 
 def test_a_url_in_a_line_loses_its_query():
-    lines = Lines()
+    lines = LogLines()
     lines.listen()
     log.warning("GET https://orders.blob.core.windows.net/c/b?sv=1&sig=a%2Fb failed (see it)")
     lines.leave()
@@ -101,7 +101,7 @@ def test_a_url_in_a_line_loses_its_query():
 
 
 def test_lines_are_bounded_and_the_newest_are_kept():
-    lines = Lines()
+    lines = LogLines()
     lines.listen()
     for number in range(KEPT + 5):
         log.warning("line %d", number)
@@ -113,7 +113,7 @@ def test_lines_are_bounded_and_the_newest_are_kept():
 
 
 def test_who_left_listens_no_more():
-    lines = Lines()
+    lines = LogLines()
     lines.listen()
     lines.leave()
     log.warning("unheard")

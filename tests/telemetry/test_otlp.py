@@ -80,7 +80,7 @@ def test_counters_and_histograms_are_deltas():
 def test_histograms_have_the_catalogue_s_buckets():
     bounds = {
         each.name: tuple(points(each)[0].explicit_bounds)
-        for each in metrics("healthy")
+        for each in metrics("failing_primary")
         if each.WhichOneof("data") == "histogram"
     }
 
@@ -114,7 +114,7 @@ def test_spans_and_records_of_a_tick_share_the_invocation_s_trace():
 
     found = [each for each in spans("failing_primary") if each.trace_id.hex() == trace]
     tied = [each for each in records("failing_primary") if each.trace_id.hex() == trace]
-    assert len(found) == 7
+    assert len(found) == 8
     assert len(tied) == 6
 
 

@@ -60,7 +60,7 @@ def test_a_red_dot_leads_to_the_failed_attempts_by_its_operation_id():
         for each in of_type(sent, "RemoteDependencyData")
         if each["tags"]["ai.operation.id"] == operation and base(each)["type"] == "HTTP"
     ]
-    assert len(attempts) == 6
+    assert len(attempts) == 7
     assert {each["properties"]["probe.error.type"] for each in attempts} == {"503"}
 
 

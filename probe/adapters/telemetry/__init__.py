@@ -36,14 +36,15 @@ def build(settings: TelemetrySettings) -> ProcessTelemetry:
 
 
 def _exporting(settings: TelemetrySettings, console: Console | None) -> ProcessTelemetry:
-    from probe.adapters.telemetry.emitter import Emitter, sender  # noqa: PLC0415 - OpenTelemetry: 0.5 s
-    from probe.adapters.telemetry.exporters import exporters  # noqa: PLC0415
+    from probe.adapters.telemetry.emitter import Emitter  # noqa: PLC0415 - only where something is sent
+    from probe.adapters.telemetry.exporters import Exporting, exporters  # noqa: PLC0415 - OpenTelemetry: 0.5 s
+    from probe.adapters.telemetry.sender import Sender  # noqa: PLC0415
 
     try:
-        senders = [sender(settings, each) for each in exporters(settings)]
+        senders = [Sender(Exporting(settings, each)) for each in exporters(settings)]
     except ValueError as exc:  # a standard OTEL_… variable, which OpenTelemetry's message names
         raise ConfigurationError((f"OpenTelemetry's settings cannot be used: {exc}",)) from None
-    emitter = Emitter(settings, senders, console)
+    emitter = Emitter(senders, settings.flush_seconds, console)
     if settings.on_sigterm:
         before_sigterm(emitter.drain)
     return emitter

@@ -8,13 +8,13 @@ where they have one.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 
 from probe.core.breaker import State
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Outcome, Purpose
 from probe.core.replication import SyncStatus
 from probe.core.report import Result
+from probe.core.sums import ATTEMPT, BUCKETS, DELAY, PHASE, PHASES, TICK
 from probe.core.target import Location
 from probe.core.verdict import EndpointVerdict, TargetVerdict
 
@@ -31,14 +31,12 @@ class Kind(StrEnum):
 class Pace(StrEnum):
     """When a metric is sent: what has to be seen at once in every tick, the rest summed up while all is well.
 
-    Nothing is lost by it, since counters and histograms add up; it is what makes the volume small.
+    Nothing is lost by it, since counters and histograms add up and wait in the saved state; it is what makes
+    the volume small.
     """
 
     TICK = "each tick"
-    CALM = "each tick; summed over 5 minutes while all is well"
-
-
-CALM_INTERVAL = timedelta(minutes=5)
+    CALM = "each tick; summed over 5 minutes while all is well with the target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +64,6 @@ class Entry:
 
 _WHO = ("probe.target", "probe.vantage")
 _WHERE = (*_WHO, "probe.location", "server.address", "server.port")
-_PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
-_SHORT = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
-_LONG = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600)
 
 ATTEMPTS = Metric(
     name="probe.attempts",
@@ -83,7 +78,7 @@ ATTEMPT_DURATION = Metric(
     unit="s",
     meaning="how long an attempt took, its connection included",
     attributes=(*_WHERE, "probe.purpose", "probe.outcome", "error.type"),
-    buckets=_SHORT,
+    buckets=BUCKETS[ATTEMPT],
 )
 PHASE_DURATION = Metric(
     name="probe.attempt.phase.duration",
@@ -91,7 +86,7 @@ PHASE_DURATION = Metric(
     unit="s",
     meaning="how long one phase of an attempt took",
     attributes=(*_WHERE, "probe.phase"),
-    buckets=_SHORT,
+    buckets=BUCKETS[PHASE],
 )
 READS = Metric(
     name="probe.reads",
@@ -155,7 +150,7 @@ REPLICATION_DELAY = Metric(
     unit="s",
     meaning="from a canary's writing to its first showing on the secondary",
     attributes=_WHERE,
-    buckets=_LONG,
+    buckets=BUCKETS[DELAY],
 )
 CANARY_AGE = Metric(
     name="probe.canary.age",
@@ -170,6 +165,7 @@ CANARY_FAILURES = Metric(
     unit="{failure}",
     meaning="answers with the wrong canary or none",
     attributes=(*_WHERE, "error.type"),
+    pace=Pace.TICK,
 )
 TICK_DURATION = Metric(
     name="probe.tick.duration",
@@ -177,7 +173,8 @@ TICK_DURATION = Metric(
     unit="s",
     meaning="how long a tick took",
     attributes=("probe.vantage", "probe.shard"),
-    buckets=_SHORT,
+    buckets=BUCKETS[TICK],
+    pace=Pace.TICK,
 )
 TICK_LATENESS = Metric(
     name="probe.tick.lateness",
@@ -185,7 +182,8 @@ TICK_LATENESS = Metric(
     unit="s",
     meaning="how long after its scheduled time a tick began",
     attributes=("probe.vantage", "probe.shard"),
-    buckets=_SHORT,
+    buckets=BUCKETS[TICK],
+    pace=Pace.TICK,
 )
 TICKS = Metric(
     name="probe.ticks",
@@ -207,7 +205,7 @@ TELEMETRY_LOST = Metric(
     name="probe.telemetry.lost",
     kind=Kind.COUNTER,
     unit="{item}",
-    meaning="rows that a telemetry backend did not take, told once it takes rows again",
+    meaning="rows that a telemetry backend did not take, told to it when it takes rows again",
     attributes=("probe.vantage", "probe.backend"),
     pace=Pace.TICK,
 )
@@ -244,7 +242,7 @@ ENDPOINT_RESULT = Entry(
         "error.type",
         "http.response.status_code",
     ),
-    measurements=(*_PHASES, "canary_age", "lag", "last_sync_age"),
+    measurements=(*PHASES, "canary_age", "lag", "last_sync_age"),
 )
 READS_RESULT = Entry(
     name="TARGET reads",
@@ -298,7 +296,7 @@ ATTEMPT_SPAN = Entry(
         "http.response.status_code",
         "url.full",
     ),
-    measurements=_PHASES,
+    measurements=PHASES,
 )
 SPANS = (TICK_SPAN, ATTEMPT_SPAN)
 
@@ -324,7 +322,7 @@ ATTRIBUTES = {
     "probe.location": _values(Location),
     "probe.operation": "`load`, `save`, `clamp`",
     "probe.outcome": _values(Outcome),
-    "probe.phase": _values(_PHASES),
+    "probe.phase": _values(PHASES),
     "probe.purpose": _values(Purpose),
     "probe.reason": "a sentence for people",
     "probe.replication.status": f"{_values(SyncStatus)}; absent while unknown",

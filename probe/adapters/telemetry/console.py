@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TextIO
 
-from probe.adapters.telemetry.catalogue import Kind
 from probe.adapters.telemetry.settings import Traces
 from probe.adapters.telemetry.signals import (
     Availability,
@@ -20,6 +19,7 @@ from probe.adapters.telemetry.signals import (
     signals,
 )
 from probe.core.report import TickReport
+from probe.core.sums import MICROSECONDS
 
 _COMMON = ("probe.vantage", "server.address", "server.port")
 """Attributes that say the same in every line."""
@@ -76,24 +76,20 @@ def _span(span: Span) -> str:
 
 def _metrics(measurements: Iterable[Measurement]) -> Iterator[str]:
     """Return a line for each series, as a backend would see it: sums, last values, counts with their mean."""
-    series: dict[str, tuple[Measurement, list[float]]] = {}
+    lines = []
     for each in measurements:
         attributes = {key: value for key, value in each.attributes.items() if key not in _COMMON}
-        key = f"{each.metric.name}  {_pairs(attributes)}"
-        series.setdefault(key, (each, []))[1].append(each.value)
-    for key, (each, values) in sorted(series.items()):
-        yield f"{key} = {_value(each, values)}"
+        lines.append(f"{each.metric.name}  {_pairs(attributes)} = {_value(each)}")
+    yield from sorted(lines)
 
 
-def _value(measurement: Measurement, values: list[float]) -> str:
+def _value(measurement: Measurement) -> str:
     unit = "" if measurement.metric.unit == "1" else f" {measurement.metric.unit.strip('{}')}"
-    match measurement.metric.kind:
-        case Kind.COUNTER:
-            return f"{sum(values):g}{unit}"
-        case Kind.GAUGE:
-            return f"{values[-1]:g}{unit}"
-        case Kind.HISTOGRAM:
-            return f"{len(values)} x, mean {sum(values) / len(values):.3g}{unit}, max {max(values):.3g}{unit}"
+    found = measurement.sum
+    if found is None:
+        return f"{measurement.value:g}{unit}"
+    mean, most = found.total / found.number / MICROSECONDS, found.most / MICROSECONDS
+    return f"{found.number} x, mean {mean:.3g}{unit}, max {most:.3g}{unit}"
 
 
 def _shortened(attributes: Mapping[str, Value]) -> dict[str, Value]:

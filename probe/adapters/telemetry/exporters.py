@@ -7,17 +7,20 @@ disk); an exporter never retries on its own, since it sits on the only thread of
 
 import logging
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from probe.adapters.telemetry import library_logs
-from probe.adapters.telemetry.otel import DELTA, Batch, Temporality, points, portions
-from probe.adapters.telemetry.sender import PATIENCE, Part
+from probe.adapters.telemetry import catalogue, library_logs
+from probe.adapters.telemetry.log_lines import LogLines
+from probe.adapters.telemetry.otel import DELTA, Batch, Pipeline, Temporality, points, portions
+from probe.adapters.telemetry.sender import Finished, Missing
 from probe.adapters.telemetry.settings import TelemetrySettings, connection, identity
+from probe.adapters.telemetry.signals import Measurement, rows, signals
 from probe.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ SWITCHES = {
 
 REQUEST_ROWS = 500
 """The most rows in one request, as Microsoft's own SDKs batch; a large fleet's tick has thousands."""
+PATIENCE = 10.0
+"""Seconds after which what is left of a tick is given up."""
 _CONNECT_TIMEOUT = 3.0
 _PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 _SPOKEN = "http/protobuf"
@@ -142,31 +147,109 @@ def _otlp() -> Exporters:
     )
 
 
-def parts(found: Exporters) -> tuple[Part[Batch], ...]:
-    """Return how a batch is sent: results and events first, since they are what people are woken by.
+class Exporting:
+    """A backend that is reached through exporters: packs a tick, and hands it over kind by kind.
 
-    Each kind goes in requests of bounded size; after one that fails the rest of its kind is not tried.
+    Results and events go first, since they are what people are woken by. Each kind goes in requests of
+    bounded size; after one that fails the rest of its kind is not tried.
     """
-    return (
-        Part(
-            rows=lambda batch: len(batch.records),
-            send=lambda batch: all(
-                _good(found.logs.export(each)) for each in batched(batch.records, REQUEST_ROWS, strict=False)
-            ),
-        ),
-        Part(
-            rows=lambda batch: points(batch.metrics),
-            send=lambda batch: all(
-                _good(found.metrics.export(each)) for each in portions(batch.metrics, REQUEST_ROWS)
-            ),
-        ),
-        Part(
-            rows=lambda batch: len(batch.spans),
-            send=lambda batch: all(
-                _good(found.spans.export(each)) for each in batched(batch.spans, REQUEST_ROWS, strict=False)
-            ),
-        ),
+
+    def __init__(self, settings: TelemetrySettings, found: Exporters) -> None:
+        self.name = found.backend
+        self._traces = settings.traces
+        self._found = found
+        self._pipeline = Pipeline(settings, found.temporality)
+        self._lines = LogLines()
+        self._lines.listen()
+
+    def rows(self, tick: Finished) -> int:
+        """Return how many rows a tick has, those that it is to tell of as lost included."""
+        return rows(signals(tick.report, self._traces)) + self._untold(tick)
+
+    def send(self, tick: Finished) -> Missing | None:
+        """Send a tick once, and return what did not arrive."""
+        untold = self._untold(tick)
+        batch = self._batch(tick, untold)
+        return _missing(
+            _Kind(rows=len(batch.records), send=lambda: self._records(batch)),
+            _Kind(rows=points(batch.metrics), untold=untold, send=lambda: self._metrics(batch)),
+            _Kind(rows=len(batch.spans), send=lambda: self._spans(batch)),
+        )
+
+    def leave(self) -> None:
+        self._lines.leave()
+
+    def close(self) -> None:
+        self._found.close()
+
+    def _untold(self, tick: Finished) -> int:
+        """Return the rows lost earlier that the tick is to tell this backend of."""
+        return tick.report.lost.get(self.name, 0)
+
+    def _batch(self, tick: Finished, untold: int) -> Batch:
+        telling = signals(tick.report, self._traces)
+        if untold:
+            loss = Measurement(
+                metric=catalogue.TELEMETRY_LOST,
+                value=untold,
+                attributes={"probe.vantage": tick.report.vantage, "probe.backend": self.name},
+                since=tick.report.started_at,
+            )
+            telling = replace(telling, measurements=(*telling.measurements, loss))
+        return self._pipeline.batch(telling, tick.parent, self._lines.take())
+
+    def _records(self, batch: Batch) -> bool:
+        some = batched(batch.records, REQUEST_ROWS, strict=False)
+        return all(_good(self._found.logs.export(each)) for each in some)
+
+    def _metrics(self, batch: Batch) -> bool:
+        some = portions(batch.metrics, REQUEST_ROWS)
+        return all(_good(self._found.metrics.export(each)) for each in some)
+
+    def _spans(self, batch: Batch) -> bool:
+        some = batched(batch.spans, REQUEST_ROWS, strict=False)
+        return all(_good(self._found.spans.export(each)) for each in some)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """One kind of a tick's rows. ``untold`` are rows lost earlier that they tell of."""
+
+    rows: int
+    send: Callable[[], bool]
+    untold: int = 0
+
+
+def _missing(*kinds: _Kind) -> Missing | None:
+    """Send each kind, and return what did not arrive.
+
+    What is left when the patience is over is given up: a silent backend is waited for once, not once for
+    each kind.
+    """
+    given_up = time.monotonic() + PATIENCE
+    missing: list[_Kind] = []
+    why = ""
+    for each in kinds:
+        if not each.rows:
+            continue
+        reason = _tried(each.send) if time.monotonic() < given_up else "it did not answer in time"
+        if reason is not None:
+            missing, why = [*missing, each], reason
+    if not missing:
+        return None
+    return Missing(
+        rows=sum(each.rows for each in missing), untold=sum(each.untold for each in missing), why=why
     )
+
+
+def _tried(send: Callable[[], bool]) -> str | None:
+    """Send one kind of rows; returns why it did not arrive, or ``None`` when it did."""
+    library_logs.said()
+    try:
+        arrived = send()
+    except Exception as exc:  # noqa: BLE001 - whatever an exporter raises is a loss and no more
+        return f"{type(exc).__name__}: {exc}"
+    return None if arrived else library_logs.said() or "it gave no reason"
 
 
 def _good(result: Enum) -> bool:

@@ -29,7 +29,7 @@ class LogLine:
     trace: str | None = None
 
 
-class Lines(logging.Handler):
+class LogLines(logging.Handler):
     """Keeps the newest lines of the logger ``probe`` until they are taken."""
 
     def __init__(self) -> None:

@@ -2,12 +2,13 @@
 
 Rules kept here: own providers, never the global ones, so that neither the Functions worker nor a library adds
 to or takes from what the probe sends; no thread and no exit hook of the SDK's; every span that is made is
-sampled, under whatever parent; each batch stands for itself, so that a gauge of an earlier tick is never sent
-again; what is summed up while all is well goes out with the next tick in which it is not.
+sampled, under whatever parent. Metrics come as finished points, made from sums: recording some forty values a
+target through the SDK's instruments cost more than all the rest of our own telling.
 """
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,42 +17,43 @@ from itertools import batched, groupby
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.metrics import Counter, Histogram, Meter
-from opentelemetry.metrics import _Gauge as Gauge
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
-from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     DataPointT,
-    InMemoryMetricReader,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
     MetricsData,
+    NumberDataPoint,
     ResourceMetrics,
+    ScopeMetrics,
+    Sum,
 )
 from opentelemetry.sdk.metrics.export import Metric as SdkMetric
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.status import Status, StatusCode
 
 from probe.adapters.telemetry import catalogue
-from probe.adapters.telemetry.catalogue import Kind, Metric, Pace
+from probe.adapters.telemetry.catalogue import Kind, Metric
 from probe.adapters.telemetry.log_lines import LogLine
 from probe.adapters.telemetry.settings import TelemetrySettings
 from probe.adapters.telemetry.signals import Availability, Event, Measurement, Signals, Span
+from probe.core.sums import MICROSECONDS, added
 from probe.ports import TraceParent
 
 type Temporality = Mapping[type, AggregationTemporality]
 
-_GAUGE = sdk._Gauge  # noqa: SLF001 - the SDK has no other name for it
-_INSTRUMENTS = (sdk.Counter, sdk.Histogram, _GAUGE)
 DELTA: Temporality = dict.fromkeys((sdk.Counter, sdk.Histogram), AggregationTemporality.DELTA)
 """A function's instances come and go: what each has counted since it started would mean nothing."""
-_CARDINALITY = 100_000
-"""The most attribute sets of one instrument in one tick; the largest shard has fewer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -72,8 +74,7 @@ class Pipeline:
         resource = _resource(settings)
         self._spans = _Spans()
         self._records = _Records()
-        self._meters = {pace: _Meters(pace, resource, temporality, settings.service_version) for pace in Pace}
-        self._summed_at: datetime | None = None
+        self._points = _Points(resource, temporality, settings.service_version)
         self._vantage = settings.vantage
         self._tracers = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
         self._tracers.add_span_processor(self._spans)
@@ -85,8 +86,6 @@ class Pipeline:
 
     def batch(self, signals: Signals, parent: TraceParent | None, lines: Sequence[LogLine] = ()) -> Batch:
         """Return what a tick sends, with the lines that were logged since the last one."""
-        for each in signals.measurements:
-            self._meters[each.metric.pace].record(each)
         context = self._trace(signals, parent)
         for result in signals.results:
             self._logger.emit(_availability(result, context, self._new_id()))
@@ -95,17 +94,8 @@ class Pipeline:
         for line in lines:
             self._logger.emit(_log_line(line, context, self._vantage))
         records, spans = self._records.take(), self._spans.take()
-        due = [self._meters[each] for each in Pace if each is Pace.TICK or self._is_due(signals)]
-        metrics = [found for each in due for found in each.collect()]
-        return Batch(records=records, metrics=_joined(metrics), spans=spans)
-
-    def _is_due(self, signals: Signals) -> bool:
-        """Return whether what is summed up while all is well is sent with this tick."""
-        last = self._summed_at
-        if signals.calm and last is not None and timedelta(0) <= signals.at - last < catalogue.CALM_INTERVAL:
-            return False
-        self._summed_at = signals.at
-        return True
+        metrics = self._points.metrics(signals.measurements, signals.ended_at)
+        return Batch(records=records, metrics=metrics, spans=spans)
 
     def _trace(self, signals: Signals, parent: TraceParent | None) -> Context:
         """Make the spans and return the context that the records belong to: the tick's trace."""
@@ -143,34 +133,93 @@ class Pipeline:
         return trace.format_span_id(self._tracers.id_generator.generate_span_id())
 
 
-class _Meters:
-    """The instruments of one pace."""
+class _Points:
+    """Makes metrics of measurements: of what is new, or of all so far, as the backend wants them."""
 
-    def __init__(self, pace: Pace, resource: Resource, temporality: Temporality, version: str) -> None:
-        self._reader = InMemoryMetricReader(
-            {**temporality, _GAUGE: AggregationTemporality.DELTA},
-            cardinality_limits=dict.fromkeys(_INSTRUMENTS, _CARDINALITY),
+    def __init__(self, resource: Resource, temporality: Temporality, version: str) -> None:
+        self._resource = resource
+        self._scope = InstrumentationScope(catalogue.SCOPE, version)
+        self._temporality = {
+            Kind.COUNTER: temporality[sdk.Counter],
+            Kind.HISTOGRAM: temporality[sdk.Histogram],
+        }
+        self._totals: dict[tuple[object, ...], Measurement] = {}
+        self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
+
+    def metrics(self, measurements: Sequence[Measurement], now: datetime) -> MetricsData:
+        """Return what is to be sent of a tick."""
+        if self._disabled or not measurements:
+            return MetricsData([])
+        found: dict[str, list[Measurement]] = {}
+        for each in measurements:
+            found.setdefault(each.metric.name, []).append(self._total(each))
+        time = _ns(now)
+        metrics = [self._metric(each[0].metric, each, time) for each in found.values()]
+        return MetricsData(
+            [
+                ResourceMetrics(
+                    resource=self._resource,
+                    scope_metrics=[ScopeMetrics(scope=self._scope, metrics=metrics, schema_url="")],
+                    schema_url=self._resource.schema_url,
+                )
+            ]
         )
-        provider = MeterProvider(
-            [self._reader], resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
-        )
-        meter = provider.get_meter(catalogue.SCOPE, version)
-        metrics = [each for each in catalogue.METRICS if each.pace is pace]
-        self._instruments = {each.name: _instrument(meter, each) for each in metrics}
 
-    def record(self, measurement: Measurement) -> None:
-        instrument = self._instruments[measurement.metric.name]
-        match instrument:
-            case Counter():
-                instrument.add(measurement.value, measurement.attributes)
-            case Histogram():
-                instrument.record(measurement.value, measurement.attributes)
-            case Gauge():
-                instrument.set(measurement.value, measurement.attributes)
+    def _total(self, each: Measurement) -> Measurement:
+        if self._temporality.get(each.metric.kind) is not AggregationTemporality.CUMULATIVE:
+            return each
+        series = (each.metric.name, *sorted(each.attributes.items()))
+        known = self._totals.get(series)
+        total = self._totals[series] = _joined(known, each) if known else each
+        return total
 
-    def collect(self) -> Sequence[ResourceMetrics]:
-        found = self._reader.get_metrics_data()
-        return found.resource_metrics if found else ()
+    def _metric(self, metric: Metric, found: Sequence[Measurement], time: int) -> SdkMetric:
+        data: Sum | Gauge | Histogram
+        match metric.kind:
+            case Kind.COUNTER:
+                numbers = [_number(each, time) for each in found]
+                temporality = self._temporality[Kind.COUNTER]
+                data = Sum(data_points=numbers, aggregation_temporality=temporality, is_monotonic=True)
+            case Kind.GAUGE:
+                data = Gauge(data_points=[_number(each, time) for each in found])
+            case Kind.HISTOGRAM:
+                data = Histogram(
+                    data_points=[_histogram(each, time) for each in found],
+                    aggregation_temporality=self._temporality[Kind.HISTOGRAM],
+                )
+        return SdkMetric(name=metric.name, description=metric.meaning, unit=metric.unit, data=data)
+
+
+def _joined(known: Measurement, new: Measurement) -> Measurement:
+    """Return two measurements of one series as one."""
+    if known.sum and new.sum:
+        (both,) = added({"": known.sum}, {"": new.sum}).values()
+        return replace(known, value=both.total / MICROSECONDS, sum=both)
+    return replace(known, value=known.value + new.value)
+
+
+def _number(each: Measurement, time: int) -> NumberDataPoint:
+    started = 0 if each.metric.kind is Kind.GAUGE else _ns(each.since)
+    return NumberDataPoint(
+        attributes=each.attributes, start_time_unix_nano=started, time_unix_nano=time, value=each.value
+    )
+
+
+def _histogram(each: Measurement, time: int) -> HistogramDataPoint:
+    assert each.sum is not None, "a histogram has one"  # noqa: S101 - narrows an Optional
+    bounds = each.metric.buckets
+    counts = [*each.sum.buckets, *[0] * (len(bounds) + 1 - len(each.sum.buckets))]
+    return HistogramDataPoint(
+        attributes=each.attributes,
+        start_time_unix_nano=_ns(each.since),
+        time_unix_nano=time,
+        count=each.sum.number,
+        sum=each.value,
+        bucket_counts=counts,
+        explicit_bounds=bounds,
+        min=each.sum.least / MICROSECONDS,
+        max=each.sum.most / MICROSECONDS,
+    )
 
 
 class _Spans(SpanProcessor):
@@ -213,28 +262,6 @@ class _Records(LogRecordProcessor):
 
     def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 - the interface's
         return True
-
-
-def _joined(found: Sequence[ResourceMetrics]) -> MetricsData:
-    """Join the metrics of all paces under one resource and scope: of two equal ones OTLP keeps the last."""
-    scopes = [scope for each in found for scope in each.scope_metrics]
-    if not scopes:
-        return MetricsData([])
-    metrics = [metric for scope in scopes for metric in scope.metrics]
-    scope = replace(scopes[0], metrics=metrics)
-    return MetricsData([replace(found[0], scope_metrics=[scope])])
-
-
-def _instrument(meter: Meter, metric: Metric) -> Counter | Histogram | Gauge:
-    match metric.kind:
-        case Kind.COUNTER:
-            return meter.create_counter(metric.name, metric.unit, metric.meaning)
-        case Kind.GAUGE:
-            return meter.create_gauge(metric.name, metric.unit, metric.meaning)
-        case Kind.HISTOGRAM:
-            return meter.create_histogram(
-                metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
-            )
 
 
 def _availability(result: Availability, context: Context, unique: str) -> LogRecord:

@@ -1,4 +1,4 @@
-"""The sender: one daemon thread per backend that packs and sends, so that no backend holds up a tick.
+"""The sender: one daemon thread per backend that sends finished ticks, so that no backend holds up a tick.
 
 Rules kept here: at most one thread per backend and ``KEPT`` waiting ticks, the oldest dropped first; each
 is sent once, since a second time could double its rows; what is lost is counted, and told when the losing
@@ -11,40 +11,63 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Protocol
 
 from probe.adapters.telemetry import library_logs
+from probe.core.report import TickReport
+from probe.ports import TraceParent
 
 KEPT = 8
 """Ticks that wait while a backend is slow."""
-PATIENCE = 10.0
-"""Seconds after which what is left of a batch is given up: a silent backend is waited for once, not once for
-each kind of rows."""
 _POLL = 0.005
 
 _log = logging.getLogger("probe.telemetry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part[B]:
-    """How one kind of rows is sent: how many a batch has, and the call that returns whether they arrived."""
+class Finished:
+    """A tick that is over, and the invocation that it belongs to."""
 
-    rows: Callable[[B], int]
-    send: Callable[[B], bool]
+    report: TickReport
+    parent: TraceParent | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packing[T, B]:
-    """How a tick becomes a batch; ``pack`` also takes the lost rows to report, ``rows`` only counts.
+class Missing:
+    """Rows that a backend did not take, and why, for people.
 
-    ``end`` is called when there is nothing more to pack.
+    ``untold`` are rows lost earlier that it was to be told of, and was not.
     """
 
-    pack: Callable[[T, int], B]
-    rows: Callable[[T], int]
-    end: Callable[[], None] = lambda: None
+    rows: int
+    why: str
+    untold: int = 0
+
+
+class Backend(Protocol):
+    """Where ticks are sent to. A sender sends on its own thread, one tick at a time."""
+
+    @property
+    def name(self) -> str: ...
+
+    def rows(self, tick: Finished) -> int:
+        """Return how many rows a tick has, those that it is to tell of as lost included."""
+        ...
+
+    def send(self, tick: Finished) -> Missing | None:
+        """Send a tick once, and return what did not arrive. Raises whatever a bug raises."""
+        ...
+
+    def leave(self) -> None:
+        """Take no more log lines: no tick will come any more."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections; called on the sender's thread, when that ends."""
+        ...
 
 
 class Losses:
@@ -53,60 +76,43 @@ class Losses:
     def __init__(self, backend: str) -> None:
         self.total = 0
         self._backend = backend
-        self._lock = threading.Lock()
         self._failing = False
         self._since = 0
-        self._untold = 0
         self._closed = False
 
     def close(self) -> None:
         """Say nothing any more: who would listen has gone."""
         self._closed = True
 
-    def claim(self) -> int:
-        """Return the lost rows that the next batch is to report: none while the backend takes nothing."""
-        with self._lock:
-            claimed, self._untold = (0, self._untold) if self._failing else (self._untold, 0)
-        return claimed
-
-    def lose(self, rows: int, why: str, *, told: int = 0) -> None:
-        """Count rows that were lost; ``told`` are earlier ones that they were to report."""
-        with self._lock:
-            self.total += rows
-            self._since += rows
-            self._untold += rows + told
-            begins, self._failing = not self._failing, True
+    def lose(self, missing: Missing) -> None:
+        self.total += missing.rows
+        self._since += missing.rows
+        begins, self._failing = not self._failing, True
         if begins and not self._closed:
             text = (
                 "Telemetry is being lost: %s did not take %d rows: %s. Said once, until it takes them again."
             )
-            _log.warning(text, self._backend, rows, why)
+            _log.warning(text, self._backend, missing.rows, missing.why)
 
     def arrived(self) -> None:
-        with self._lock:
-            ends, self._failing = self._failing, False
-            since, self._since = self._since, 0
+        ends, self._failing = self._failing, False
+        since, self._since = self._since, 0
         if ends and not self._closed:
             _log.warning("Telemetry arrives at %s again; %d rows were lost.", self._backend, since)
 
 
-class Sender[T, B]:
-    """Packs and sends ticks to one backend, in order, on its own thread, started when first needed."""
+class Sender:
+    """Sends ticks to one backend, in order, on its own thread, started when first needed."""
 
-    def __init__(
-        self,
-        backend: str,
-        packing: Packing[T, B],
-        parts: Sequence[Part[B]],
-        release: Callable[[], None] = lambda: None,
-    ) -> None:
-        """``release`` closes the connections; called on the thread, when that ends."""
-        self.backend = backend
-        self.losses = Losses(backend)
-        self._packing = packing
-        self._parts = parts
-        self._release = release
-        self._waiting: deque[T] = deque()
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._losses = Losses(backend.name)
+        self._claimed = 0
+        self._untold = 0
+        self._settling = threading.Lock()
+        """Held while a tick changes from waiting to being sent to lost or arrived: it is counted once."""
+        self._waiting: deque[Finished] = deque()
+        self._sending: Finished | None = None
         self._waiters: deque[Callable[[], None]] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -114,10 +120,27 @@ class Sender[T, B]:
         self._stopped = False
 
     @property
+    def backend(self) -> str:
+        return self._backend.name
+
+    @property
     def idle(self) -> bool:
         return not self._waiting and not self._busy
 
-    def put(self, tick: T) -> None:
+    @property
+    def lost(self) -> int:
+        """Return how many rows were lost since the process began."""
+        return self._losses.total
+
+    def claim(self) -> int:
+        """Return how many more rows have not arrived than at the last call, those being sent among them."""
+        with self._settling:
+            kept = [*self._waiting, *([] if self._sending is None else [self._sending])]
+            missing = self._losses.total + self._untold + sum(map(self._rows, kept))
+        more, self._claimed = missing - self._claimed, missing
+        return more
+
+    def put(self, tick: Finished) -> None:
         """Take a tick; quick."""
         if self._stopped:
             self._drop(tick, "it came after the end")
@@ -127,13 +150,16 @@ class Sender[T, B]:
                 self._drop(self._waiting.popleft(), "it is too slow, and newer rows went before")
         self._waiting.append(tick)
 
-    def _drop(self, tick: T, why: str) -> None:
-        """Count a tick's rows as lost; of one that cannot even be counted, that it was there."""
+    def _drop(self, tick: Finished, why: str) -> None:
+        with self._settling:
+            self._losses.lose(Missing(rows=self._rows(tick), why=why))
+
+    def _rows(self, tick: Finished) -> int:
+        """Return a tick's rows; of one that cannot even be counted, only that it was there is known."""
         try:
-            rows = self._packing.rows(tick)
+            return self._backend.rows(tick)
         except Exception:  # noqa: BLE001 - a bug in telling must not fail what is told
-            rows = 0
-        self.losses.lose(rows, why)
+            return 0
 
     async def flush(self) -> None:
         """Send what waits; returns when all of it was tried. Cancel it to wait no longer."""
@@ -173,9 +199,9 @@ class Sender[T, B]:
         return self.idle
 
     def stop(self) -> None:
-        """End the thread after the batch that it is at; what still waits is lost."""
-        self._packing.end()
-        self.losses.close()
+        """End the thread after the tick that it is at; what still waits is lost."""
+        self._backend.leave()
+        self._losses.close()
         self._stopped = True
         with contextlib.suppress(IndexError):
             while True:
@@ -184,7 +210,7 @@ class Sender[T, B]:
 
     def _run(self) -> None:
         self._work()
-        self._release()
+        self._backend.close()
 
     def _work(self) -> None:
         while True:
@@ -193,52 +219,39 @@ class Sender[T, B]:
                 return
             self._busy = True
             told = self._taken_waiters()
-            while self._waiting:
-                with contextlib.suppress(IndexError):  # put dropped it meanwhile
-                    self._send(self._waiting.popleft())
+            while self._take():
+                self._send()
             self._busy = False
             for tell in told:
                 tell()
 
     def _taken_waiters(self) -> list[Callable[[], None]]:
-        """Take who waits by now; who comes later wakes the thread again, maybe with a later batch."""
+        """Take who waits by now; who comes later wakes the thread again, maybe with a later tick."""
         taken = []
         with contextlib.suppress(IndexError):
             while True:
                 taken.append(self._waiters.popleft())
         return taken
 
-    def _send(self, tick: T) -> None:
-        told = self.losses.claim()
+    def _take(self) -> bool:
+        with self._settling:
+            try:
+                self._sending = self._waiting.popleft()
+            except IndexError:  # put dropped it meanwhile, or there is no more
+                return False
+        return True
+
+    def _send(self) -> None:
+        assert self._sending is not None, "it was taken"  # noqa: S101 - narrows an Optional
         try:
-            batch = self._packing.pack(tick, told)
+            missing = self._backend.send(self._sending)
         except Exception:  # noqa: BLE001 - a bug in telling must not fail what is told
             _log.exception("The tick's telemetry could not be made; the tick itself is unharmed.")
-            self.losses.lose(0, "it could not be made", told=told)
-            return
-        self._send_batch(batch, told)
-
-    def _send_batch(self, batch: B, told: int) -> None:
-        given_up = time.monotonic() + PATIENCE
-        missing, why = 0, ""
-        for part in self._parts:
-            rows = part.rows(batch)
-            if not rows:
-                continue
-            reason = _try(part, batch) if time.monotonic() < given_up else "it did not answer in time"
-            if reason is not None:
-                missing, why = missing + rows, reason
-        if missing:
-            self.losses.lose(missing, why, told=told)
-        else:
-            self.losses.arrived()
-
-
-def _try[B](part: Part[B], batch: B) -> str | None:
-    """Send a part; returns why it did not arrive, or ``None`` when it did."""
-    library_logs.said()
-    try:
-        arrived = part.send(batch)
-    except Exception as exc:  # noqa: BLE001 - whatever an exporter raises is a loss and no more
-        return f"{type(exc).__name__}: {exc}"
-    return None if arrived else library_logs.said() or "it gave no reason"
+            missing = Missing(rows=self._rows(self._sending), why="it could not be made")
+        with self._settling:
+            self._sending = None
+            if missing:
+                self._losses.lose(missing)
+                self._untold += missing.untold
+            else:
+                self._losses.arrived()

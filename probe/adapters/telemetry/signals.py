@@ -1,10 +1,11 @@
 """Signals: what a finished tick has to tell, derived from its report and from nothing else.
 
-Rules kept here: pure functions and values, no OpenTelemetry; an inconclusive verdict claims neither an outage
-nor health, so it sends no availability result and no ``probe.endpoint.up``; what is unknown is absent and
-never 0; a URL never carries a query.
+Rules kept here: pure functions and values, no OpenTelemetry; each series stands in a tick's signals once; an
+inconclusive verdict claims neither an outage nor health, so it sends no availability result and no
+``probe.endpoint.up``; what is unknown is absent and never 0; a URL never carries a query.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,8 +14,22 @@ from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Metric
 from probe.adapters.telemetry.settings import Traces
 from probe.core.breaker import State
-from probe.core.reading import Fault, Purpose, Reading
+from probe.core.reading import Fault, Outcome, Purpose, Reading
 from probe.core.report import Result, TargetReport, TickReport
+from probe.core.sums import (
+    ATTEMPT,
+    DELAY,
+    MICROSECONDS,
+    PHASE,
+    PHASES,
+    READ,
+    TICK,
+    Sum,
+    Sums,
+    Tally,
+    added,
+    single,
+)
 from probe.core.target import Location
 from probe.core.verdict import EndpointJudgement, EndpointVerdict, TargetVerdict
 
@@ -22,14 +37,20 @@ type Value = str | int | float | bool
 type Attributes = dict[str, Value]
 
 BREAKER_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
-_PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
+    """A finished point: a counter's sum, a gauge's value, or a histogram's total with the rest of its sum.
+
+    ``since`` is when that which it sums up began.
+    """
+
     metric: Metric
     value: float
     attributes: Attributes
+    since: datetime
+    sum: Sum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +90,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """All of one tick. ``tick`` is ``None`` when the tick is not traced, and then there are no attempts.
-
-    ``calm`` says that nothing happened in it that anybody would look for.
-    """
+    """All of one tick. ``tick`` is ``None`` when the tick is not traced, and then there are no attempts."""
 
     at: datetime
-    calm: bool
-
+    ended_at: datetime
     measurements: tuple[Measurement, ...]
     results: tuple[Availability, ...]
     events: tuple[Event, ...]
@@ -89,7 +106,7 @@ def signals(report: TickReport, traces: Traces) -> Signals:
     attempts = tuple(_attempts(report, traces))
     return Signals(
         at=report.started_at,
-        calm=_calm(report),
+        ended_at=report.started_at + report.duration,
         measurements=tuple(_measurements(report)),
         results=tuple(each for target in report.targets for each in _results(report, target)),
         events=tuple(each for target in report.targets for each in _events(report, target)),
@@ -99,88 +116,93 @@ def signals(report: TickReport, traces: Traces) -> Signals:
 
 
 def rows(found: Signals) -> int:
-    """Return how many rows a tick's signals are at most."""
-    series = {(each.metric.name, *each.attributes.items()) for each in found.measurements}
+    """Return how many rows a tick's signals are."""
     spans = len(found.attempts) + (found.tick is not None)
-    return len(series) + len(found.results) + len(found.events) + spans
-
-
-def _calm(report: TickReport) -> bool:
-    if report.result is not Result.COMPLETED or report.state_problems:
-        return False
-    return all(_calm_target(each) for each in report.targets)
-
-
-def _calm_target(target: TargetReport) -> bool:
-    judged = [target.judged(location) for location in target.target.locations]
-    return (
-        target.judgement.target.verdict is TargetVerdict.OK
-        and all(each is None or each.verdict is EndpointVerdict.HEALTHY for each in judged)
-        and all(each.ok for each in target.readings)
-        and not target.transitions
-    )
+    return len(found.measurements) + len(found.results) + len(found.events) + spans
 
 
 def _measurements(report: TickReport) -> Iterator[Measurement]:
-    vantage: Attributes = {"probe.vantage": report.vantage}
-    yield _measure(catalogue.TICKS, 1, vantage, {"probe.result": str(report.result)})
+    since, vantage = report.started_at, report.vantage
+    who: Attributes = {"probe.vantage": vantage}
+    yield _measure(catalogue.TICKS, 1, since, {**who, "probe.result": str(report.result)})
     if report.result in (Result.COMPLETED, Result.CUT_SHORT):
-        shard: Attributes = {"probe.shard": report.shard}
-        yield _measure(catalogue.TICK_DURATION, _s(report.duration), vantage, shard)
-        yield _measure(catalogue.TICK_LATENESS, _s(report.lateness), vantage, shard)
-    for each in report.state_problems:
-        what: Attributes = {"probe.operation": each.operation, "error.type": each.error_type}
-        yield _measure(catalogue.STATE_ERRORS, 1, vantage, what)
+        shard: Attributes = {**who, "probe.shard": report.shard}
+        yield _spread(catalogue.TICK_DURATION, single(TICK, report.duration), since, shard)
+        yield _spread(catalogue.TICK_LATENESS, single(TICK, report.lateness), since, shard)
+    problems = Counter((each.operation, each.error_type) for each in report.state_problems)
+    for (operation, error_type), count in problems.items():
+        what: Attributes = {**who, "probe.operation": operation, "error.type": error_type}
+        yield _measure(catalogue.STATE_ERRORS, count, since, what)
     for target in report.targets:
         yield from _of_target(report, target)
+        if target.told:
+            yield from _of_sums(report, target, target.told)
 
 
 def _of_target(report: TickReport, target: TargetReport) -> Iterator[Measurement]:
-    who = _who(report, target)
-    for reading in target.readings:
-        yield from _of_reading(_where(report, target, reading.location), reading)
-    for read in target.reads:
-        yield _measure(catalogue.READS, 1, who, {"probe.served_by": str(read.served_by or "none")})
+    since, who = report.started_at, _who(report, target)
     if target.judgement.target.verdict is TargetVerdict.INCONCLUSIVE:
-        yield _measure(catalogue.INCONCLUSIVE, 1, who)
+        yield _measure(catalogue.INCONCLUSIVE, 1, since, who)
     state = target.breaker.state
-    yield _measure(
-        catalogue.BREAKER_STATE, BREAKER_STATES[state], who, {"probe.breaker.state_name": str(state)}
-    )
-    for move in target.transitions:
-        way: Attributes = {"probe.from": str(move.from_state), "probe.to": str(move.to_state)}
-        yield _measure(catalogue.BREAKER_TRANSITIONS, 1, who, way)
+    named: Attributes = {**who, "probe.breaker.state_name": str(state)}
+    yield _measure(catalogue.BREAKER_STATE, BREAKER_STATES[state], since, named)
+    moves = Counter((str(move.from_state), str(move.to_state)) for move in target.transitions)
+    for (before, after), count in moves.items():
+        way: Attributes = {**who, "probe.from": before, "probe.to": after}
+        yield _measure(catalogue.BREAKER_TRANSITIONS, count, since, way)
     for location in target.target.locations:
-        yield from _of_endpoint(_where(report, target, location), target, location)
+        yield from _of_endpoint(since, _where(report, target, location), target, location)
     if target.target.secondary:
-        yield from _of_replication(_where(report, target, Location.SECONDARY), target)
+        yield from _of_replication(since, _where(report, target, Location.SECONDARY), target)
 
 
-def _of_reading(where: Attributes, reading: Reading) -> Iterator[Measurement]:
-    why: Attributes = {"probe.purpose": str(reading.purpose), "probe.outcome": str(reading.outcome)}
-    if reading.error_type:
-        why["error.type"] = reading.error_type
-    yield _measure(catalogue.ATTEMPTS, 1, where, why, _status(reading))
-    yield _measure(catalogue.ATTEMPT_DURATION, _s(reading.duration), where, why)
-    for phase, duration in _phases(reading).items():
-        yield _measure(catalogue.PHASE_DURATION, duration, where, {"probe.phase": phase})
+def _of_sums(report: TickReport, target: TargetReport, tally: Tally) -> Iterator[Measurement]:
+    """Return the points of summed series, whose names are those that ``probe.core.sums.measured`` gives."""
+    who, since = _who(report, target), tally.since
+    places = {str(each): _where(report, target, each) for each in target.target.locations}
+    durations: dict[tuple[str, str, str], Sums] = {}
+    for name, each in tally.sums.items():
+        match name.split("/"):
+            case [measure, place, purpose, error, status] if measure == ATTEMPT and place in places:
+                key = (place, purpose, error)
+                durations[key] = added(durations.get(key, {}), {ATTEMPT: each})
+                code: Attributes = {"http.response.status_code": int(status)} if status else {}
+                made = {**places[place], **_outcome(purpose, error), **code}
+                yield _measure(catalogue.ATTEMPTS, each.number, since, made)
+            case [measure, place, phase] if measure == PHASE and place in places:
+                yield _spread(catalogue.PHASE_DURATION, each, since, {**places[place], "probe.phase": phase})
+            case [measure, served_by] if measure == READ:
+                yield _measure(catalogue.READS, each.number, since, {**who, "probe.served_by": served_by})
+            case [measure, place] if measure == DELAY and place in places:
+                yield _spread(catalogue.REPLICATION_DELAY, each, since, places[place])
+    for (place, purpose, error), found in durations.items():
+        made = {**places[place], **_outcome(purpose, error)}
+        yield _spread(catalogue.ATTEMPT_DURATION, found[ATTEMPT], since, made)
 
 
-def _of_endpoint(where: Attributes, target: TargetReport, location: Location) -> Iterator[Measurement]:
+def _outcome(purpose: str, error: str) -> Attributes:
+    outcome = Outcome.FAILURE if error else Outcome.SUCCESS
+    found: Attributes = {"probe.purpose": purpose, "probe.outcome": str(outcome)}
+    return {**found, "error.type": error} if error else found
+
+
+def _of_endpoint(
+    since: datetime, where: Attributes, target: TargetReport, location: Location
+) -> Iterator[Measurement]:
     judged = target.judged(location)
     if judged is None:
         return
     if judged.verdict is EndpointVerdict.INCONCLUSIVE:
-        yield _measure(catalogue.INCONCLUSIVE, 1, where)
+        yield _measure(catalogue.INCONCLUSIVE, 1, since, where)
     else:
-        up = int(judged.verdict.up)
-        yield _measure(catalogue.ENDPOINT_UP, up, where, {"probe.verdict": str(judged.verdict)})
+        verdict: Attributes = {**where, "probe.verdict": str(judged.verdict)}
+        yield _measure(catalogue.ENDPOINT_UP, int(judged.verdict.up), since, verdict)
     age = _canary_age(judged)
-    if age is not None:
-        yield _measure(catalogue.CANARY_AGE, age, where)
-    for reading in target.at(location):
-        if _is_canary_failure(reading, judged):
-            yield _measure(catalogue.CANARY_FAILURES, 1, where, {"error.type": str(reading.error_type)})
+    if age is not None and target.told:
+        yield _measure(catalogue.CANARY_AGE, age, since, where)
+    wrong = Counter(str(each.error_type) for each in target.at(location) if _is_canary_failure(each, judged))
+    for error_type, count in wrong.items():
+        yield _measure(catalogue.CANARY_FAILURES, count, since, {**where, "error.type": error_type})
 
 
 def _is_canary_failure(reading: Reading, judged: EndpointJudgement) -> bool:
@@ -189,15 +211,14 @@ def _is_canary_failure(reading: Reading, judged: EndpointJudgement) -> bool:
     return reading.fault is Fault.CONTENT and not lawful
 
 
-def _of_replication(where: Attributes, target: TargetReport) -> Iterator[Measurement]:
+def _of_replication(since: datetime, where: Attributes, target: TargetReport) -> Iterator[Measurement]:
     known = target.replication
-    status: Attributes = {"probe.replication.status": str(known.status)} if known.status else {}
+    if known.status:
+        where = {**where, "probe.replication.status": str(known.status)}
     if known.lag is not None:
-        yield _measure(catalogue.REPLICATION_LAG, _s(known.lag), where, status)
+        yield _measure(catalogue.REPLICATION_LAG, _s(known.lag), since, where)
     if known.recovery_point_age is not None:
-        yield _measure(catalogue.LAST_SYNC_AGE, _s(known.recovery_point_age), where, status)
-    for each in known.delays:
-        yield _measure(catalogue.REPLICATION_DELAY, _s(each.delay), where)
+        yield _measure(catalogue.LAST_SYNC_AGE, _s(known.recovery_point_age), since, where)
 
 
 def _results(report: TickReport, target: TargetReport) -> Iterator[Availability]:
@@ -242,7 +263,7 @@ def _endpoint_phases(target: TargetReport, location: Location, reading: Reading 
     found: dict[str, float] = {}
     for each in (*target.at(location), *([reading] if reading else [])):
         found |= _phases(each)
-    return {name: found[name] for name in _PHASES if name in found}
+    return {name: found[name] for name in PHASES if name in found}
 
 
 def _reads_result(report: TickReport, target: TargetReport) -> Availability:
@@ -373,12 +394,13 @@ def _url(target: TargetReport, reading: Reading) -> str:
     return target.target.blob_url(reading.location)
 
 
-def _measure(metric: Metric, value: float, *attributes: Attributes) -> Measurement:
-    return Measurement(
-        metric=metric,
-        value=value,
-        attributes={key: each for part in attributes for key, each in part.items()},
-    )
+def _measure(metric: Metric, value: float, since: datetime, attributes: Attributes) -> Measurement:
+    return Measurement(metric=metric, value=value, attributes=attributes, since=since)
+
+
+def _spread(metric: Metric, value: Sum, since: datetime, attributes: Attributes) -> Measurement:
+    total = value.total / MICROSECONDS
+    return Measurement(metric=metric, value=total, attributes=attributes, since=since, sum=value)
 
 
 def _who(report: TickReport, target: TargetReport) -> Attributes:
@@ -404,7 +426,7 @@ def _status(reading: Reading) -> Attributes:
 
 
 def _phases(reading: Reading) -> dict[str, float]:
-    phases = {name: getattr(reading.phases, name) for name in _PHASES}
+    phases = {name: getattr(reading.phases, name) for name in PHASES}
     return {name: _s(value) for name, value in phases.items() if value is not None}
 
 

@@ -22,6 +22,10 @@ class Printer:
         """Print it."""
         self._console.show()
 
+    def claim_losses(self) -> dict[str, int]:
+        """Return nothing: nothing is sent."""
+        return {}
+
     def close(self) -> None:
         """Print it."""
         self._console.show()
@@ -35,6 +39,10 @@ class Silent:
 
     async def flush(self) -> None:
         """Do nothing."""
+
+    def claim_losses(self) -> dict[str, int]:
+        """Return nothing: nothing is sent."""
+        return {}
 
     def close(self) -> None:
         """Do nothing."""

@@ -6,6 +6,7 @@ counted and checked on tapes, since no real outage comes when it is wanted.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ TARGET = Target(
     secondary="https://orders-secondary.blob.core.windows.net",
 )
 _MS = timedelta(milliseconds=1)
+BEFORE = Stamp(sequence=1, written_at=START - INTERVAL, sha256="0" * 64, writer="tape")
+"""The canary that is there already when a tape begins: the probe wrote it before it lost its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,7 @@ class _World:
 
     clock: _Clock
     scene: Scene = Scene()
-    written: dict[str, list[Stamp]] = field(default_factory=dict)
+    written: dict[str, list[Stamp]] = field(default_factory=lambda: defaultdict(lambda: [BEFORE]))
     requests: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def open(self, target: Target) -> "_Session":
@@ -154,7 +157,7 @@ class _Session:
         reading = self._reading(Location.PRIMARY, Purpose.WRITE, failed)
         if not reading.ok:
             return reading, None
-        written = self._world.written.setdefault(self._target.name, [])
+        written = self._world.written[self._target.name]
         stamp = Stamp(sequence=sequence, written_at=reading.started_at, sha256="0" * 64, writer="tape")
         written.append(stamp)
         return replace(reading, etag=f'"{stamp.sequence}"'), stamp
@@ -163,9 +166,9 @@ class _Session:
         """Nothing was opened."""
 
     def _shown(self, location: Location) -> Stamp | None:
-        written, lag = self._world.written.get(self._target.name, []), self._world.scene.lag
-        if location is Location.PRIMARY or not written:
-            return written[-1] if written else None
+        written, lag = self._world.written[self._target.name], self._world.scene.lag
+        if location is Location.PRIMARY:
+            return written[-1]
         there = [each for each in written if each.written_at <= self._world.clock.now - lag]
         return there[-1] if there else written[0]
 
@@ -210,6 +213,9 @@ class _Kept:
 
     async def flush(self) -> None:
         """Nothing is buffered."""
+
+    def claim_losses(self) -> dict[str, int]:
+        return {}
 
 
 class _Store:
