@@ -72,11 +72,12 @@ def behaving(primary: str, secondary: str) -> World:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--help"], ["check", "once", "watch", "status", "Exit codes: 0", "local.settings.json"]),
+        (["--help"], ["check", "once", "watch", "status", "doctor", "Exit codes: 0", "local.settings.json"]),
         (["check", "--help"], ["--json"]),
         (["once", "--help"], ["--json", "--debug"]),
         (["watch", "--help"], ["--reads", "--interval", "--wait", "--json", "--cleanup", "--target", "999"]),
         (["status", "--help"], ["--json"]),
+        (["doctor", "--help"], ["--json", "--settings", "--verbose"]),
     ],
     ids=lambda value: value[0] if value[-1:] == ["--help"] else "",
 )
@@ -87,6 +88,31 @@ def test_help_names_what_there_is(capsys, arguments: list[str], words: list[str]
     out = capsys.readouterr().out
     assert ended.value.code == 0
     assert not [each for each in words if each not in out]
+
+
+@pytest.mark.parametrize("name", ["check", "once", "watch", "status", "doctor"])
+def test_the_example_in_a_commands_help_is_a_command_line_that_is_taken(capsys, name: str):
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    _, _, example = " ".join(capsys.readouterr().out.split()).partition("For example: python -m probe ")
+
+    assert cli._parser().parse_args(example.split()).command
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--verbose", "--settings", "a", "once"],
+        ["once", "--verbose", "--settings", "a"],
+        ["--settings", "a", "once", "--verbose"],
+        ["--verbose", "once", "--settings", "a"],
+    ],
+    ids=" ".join,
+)
+def test_the_options_of_every_command_stand_before_or_after_it(arguments: list[str]):
+    options = cli._parser().parse_args(arguments)
+
+    assert (options.verbose, options.settings) == (True, Path("a"))
 
 
 def test_the_version_is_printed(capsys):
@@ -377,7 +403,7 @@ def test_status_tells_a_store_out_of_reach_and_exits_3(simulated, capsys):
     probe.store.down()
 
     assert simulated(probe, "status") == 3
-    assert "shard 0: no load today" in capsys.readouterr().out
+    assert "shard 0: saved state unreadable since" in capsys.readouterr().out
 
 
 # -- the process -----------------------------------------------------------------------------------------
