@@ -6,11 +6,14 @@ lives for ``LIFETIME``, and is good over https alone where the endpoint is https
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
 
 LIFETIME = timedelta(hours=1)
 """Of a signature made here: longer than any tick, and of any clock's usual error."""
@@ -21,10 +24,14 @@ class TokenError(Exception):
 
 
 class TokenSource(Protocol):
-    """Hands out bearer tokens for storage."""
+    """Where tokens for storage come from, for our own requests and for the SDK's; they are kept there."""
 
     async def get(self, entra: Entra) -> str:
         """Return a token that is still good for a while. Raises ``TokenError``; bounded in time."""
+        ...
+
+    def credential(self, entra: Entra) -> "AsyncTokenCredential":
+        """Return a credential that hands out what is kept, and raises ``ClientAuthenticationError``."""
         ...
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -29,7 +29,7 @@ from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from probe.adapters import failures
-from probe.adapters.authorization import TokenError
+from probe.adapters.authorization import TokenError, TokenSource
 from probe.adapters.failures import RAISED, Where, plain
 from probe.adapters.phases import Stopwatch, timing, tls_context, trace_config
 from probe.adapters.resolver import ThreadPerLookup
@@ -44,18 +44,6 @@ CHANGED = MISSING | {"ConditionNotMet", "BlobAlreadyExists"}
 """The service's codes for a conditional PUT that lost to somebody else's PUT or delete."""
 _SDK = ("azure", "aiohttp", "isodate")
 _CONNECT_TIMEOUT = timedelta(seconds=2)
-
-
-class Credentials(Protocol):
-    """Where tokens come from; they are kept there."""
-
-    async def get(self, entra: Entra) -> str:
-        """Return a token, and keep it. Raises ``TokenError``; bounded in time."""
-        ...
-
-    def credential(self, entra: Entra) -> AsyncTokenCredential:
-        """Return a credential that hands out what is kept, and raises ``ClientAuthenticationError``."""
-        ...
 
 
 class Meaning(Enum):
@@ -208,7 +196,7 @@ def where(url: str, watch: Stopwatch) -> Where:
     return Where(address=f"{parts.hostname}:{port}", phase=watch.phase, reused=watch.reused)
 
 
-async def ready(connection: Connection, tokens: Credentials) -> None:
+async def ready(connection: Connection, tokens: TokenSource) -> None:
     """Have the token at hand before a call is timed: a slow identity is not a slow endpoint.
 
     Raises ``ClientAuthenticationError``, as the call itself would.
@@ -224,7 +212,7 @@ async def ready(connection: Connection, tokens: Credentials) -> None:
 
 
 def _credential(
-    connection: Connection, tokens: Credentials
+    connection: Connection, tokens: TokenSource
 ) -> AzureNamedKeyCredential | AzureSasCredential | AsyncTokenCredential:
     match connection.authorization:
         case SharedKey(account=account, key=key):
@@ -289,7 +277,7 @@ def _session(middleware: ClientMiddlewareType) -> aiohttp.ClientSession:
 @asynccontextmanager
 async def opened(
     connection: Connection,
-    tokens: Credentials,
+    tokens: TokenSource,
     *,
     watch: Stopwatch,
     bound: timedelta,

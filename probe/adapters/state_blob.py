@@ -15,6 +15,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from probe.adapters import blobs
+from probe.adapters.authorization import TokenSource
 from probe.adapters.phases import Stopwatch
 from probe.adapters.state import (
     BOUND,
@@ -48,7 +49,7 @@ class BlobStateStore:
         connection: Connection,
         container: str,
         prefix: str,
-        tokens: blobs.Credentials,
+        tokens: TokenSource,
         bound: timedelta = BOUND,
     ) -> None:
         self._connection = connection

@@ -17,10 +17,10 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
+from probe.adapters.authorization import TokenSource
 from probe.adapters.blobs import (
     CONTAINER_MISSING,
     ERRORS,
-    Credentials,
     Failure,
     create_container,
     failure_of,
@@ -82,7 +82,7 @@ class Cleanup:
 class CanaryWriter:
     """Writes canaries, and remembers what this process made so that it can take exactly that away again."""
 
-    def __init__(self, *, tokens: Credentials, clock: Clock, writer: str, body: Body) -> None:
+    def __init__(self, *, tokens: TokenSource, clock: Clock, writer: str, body: Body) -> None:
         self._tokens = tokens
         self._clock = clock
         self._writer = writer
