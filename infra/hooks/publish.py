@@ -242,11 +242,12 @@ class Watch:
         return (moment(self.status["generated_at"]) - min(map(moment, ended))).total_seconds()
 
     def verdicts(self) -> list[str]:
-        """Return what the tick found, a line for each target."""
-        return [
-            f"  {each.get('name')}: {each.get('verdict')}: {each.get('reason')}"
-            for each in self.status.get("targets", [])
-        ]
+        """Return what the tick found, a line for each target, and what to run where it is not well."""
+        found = self.status.get("targets", [])
+        lines = [f"  {each.get('name')}: {each.get('verdict')}: {each.get('reason')}" for each in found]
+        if any(each.get("verdict") != "ok" for each in found):
+            lines.append("  What mends it, thing by thing: python -m probe doctor")
+        return lines
 
 
 def function_key(app: str) -> str | None:
@@ -300,7 +301,7 @@ def missing(pending: dict[str, tuple[str, str]]) -> str:
             "What is wrong stands in its log: the portal's Log stream, or",
             f"  az monitor app-insights query --app {insights} --resource-group {group} {QUERY}",
             "What the functions are, if any:",
-            f"  az functionapp function list --resource-group {group} --name {first} --query [].name",
+            f'  az functionapp function list --resource-group {group} --name {first} --query "[].name"',
             "What each grant, name and setting does, tried one by one: python -m probe doctor",
             "More: infra/README.md, 'What only a real deployment can show'.",
         ]

@@ -53,7 +53,8 @@ class Apps:
     brings the key.
     """
 
-    def __init__(self, *, ages=(), **answers):
+    def __init__(self, *, ages=(), verdict="ok", **answers):
+        self.verdict = verdict
         self.answers = {name: deque(codes) for name, codes in answers.items()}
         self.ages = deque(ages)
         self.asked = []
@@ -97,7 +98,7 @@ class Apps:
             {
                 "generated_at": now.isoformat(),
                 "shards": [{"last_completed_at": each.isoformat()} for each in (now, ended)],
-                "targets": [{"name": "store", "verdict": "ok", "reason": "5 of 5 reads were served"}],
+                "targets": [{"name": "store", "verdict": self.verdict, "reason": "5 of 5 reads were served"}],
             }
         )
 
@@ -147,7 +148,17 @@ def test_a_first_tick_is_told_with_what_it_found(tools, monkeypatch, capsys):
     with Apps(first=[503, 200], ages=[3]) as apps:
         assert watched(apps, monkeypatch) == 10
 
-    assert "  store: ok: 5 of 5 reads were served" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "  store: ok: 5 of 5 reads were served" in told
+    assert "doctor" not in told
+
+
+def test_a_first_tick_that_found_something_amiss_says_what_to_run(tools, monkeypatch, capsys):
+    keyed(tools)
+    with Apps(first=[503, 200], ages=[3], verdict="unavailable") as apps:
+        watched(apps, monkeypatch)
+
+    assert "  What mends it, thing by thing: python -m probe doctor" in capsys.readouterr().out.splitlines()
 
 
 def test_a_tick_of_before_the_deployment_does_not_count(tools, monkeypatch, capsys):
