@@ -28,26 +28,51 @@ resource made 'Microsoft.Storage/storageAccounts/blobServices/containers@2026-04
   properties: { publicAccess: 'None' }
 }
 
-resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2026-04-01' existing = {
+// Only where nothing is made: the deployment may look for what exists before it makes what is missing.
+// https://github.com/Azure/bicep/issues/16664
+resource found 'Microsoft.Storage/storageAccounts/blobServices/containers@2026-04-01' existing = if (readOnly) {
   parent: account::blobs
   name: containerName
 }
 
-var role = readOnly
-  ? { id: roles.blobDataReader, description: 'Read the blob that is probed, in this container only.' }
-  : { id: roles.blobDataContributor, description: 'Write and read the canary, in this container only.' }
+var probes = map(vantages, vantage => {
+  who: vantage
+  role: readOnly ? roles.blobDataReader : roles.blobDataContributor
+  why: readOnly
+    ? 'Read the blob that is probed, in this container only.'
+    : 'Write and read the canary, in this container only.'
+})
+var people = map(readers, reader => {
+  who: reader
+  role: roles.blobDataReader
+  why: 'Read the canary from a workstation.'
+})
+var grants = concat(probes, people)
+var containerId = '${account.id}/blobServices/default/containers/${containerName}'
 
-resource useCanary 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for vantage in vantages: {
-    name: guid(container.id, vantage.name, role.id)
-    scope: container
+resource useMade 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for grant in grants: if (!readOnly) {
+    name: guid(containerId, grant.who.name, grant.role)
+    scope: made
     properties: {
-      description: role.description
-      principalId: vantage.id
-      principalType: vantage.type
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.id)
+      description: grant.why
+      principalId: grant.who.id
+      principalType: grant.who.type
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
     }
-    dependsOn: [made]
+  }
+]
+
+resource useFound 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for grant in grants: if (readOnly) {
+    name: guid(containerId, grant.who.name, grant.role)
+    scope: found
+    properties: {
+      description: grant.why
+      principalId: grant.who.id
+      principalType: grant.who.type
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
+    }
   }
 ]
 
@@ -63,20 +88,6 @@ resource readStats 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
       principalType: vantage.type
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.reader)
     }
-  }
-]
-
-resource readCanary 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for reader in readers: {
-    name: guid(container.id, reader.name, roles.blobDataReader)
-    scope: container
-    properties: {
-      description: 'Read the canary from a workstation.'
-      principalId: reader.id
-      principalType: reader.type
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.blobDataReader)
-    }
-    dependsOn: [made]
   }
 ]
 

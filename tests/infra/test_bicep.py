@@ -143,6 +143,23 @@ def test_a_container_that_is_there_is_not_changed():
     assert made == ["@onlyIfNotExists()"]
 
 
+def test_nothing_is_looked_for_in_the_module_that_makes_it():
+    """The deployment may look before it makes, and end there: https://github.com/Azure/bicep/issues/16664."""
+    declared = re.compile(r"^ *resource \w+ '([^'@]+)@?[\d-]*' (existing )?= (if \(!?\w+\))?", re.MULTILINE)
+    for file in (ROOT / "infra" / "modules").glob("*.bicep"):
+        found = declared.findall(file.read_text())
+        made = {(type_, condition) for type_, existing, condition in found if not existing}
+        sought = {(type_, condition) for type_, existing, condition in found if existing}
+        at_once = {
+            type_
+            for type_, condition in sought
+            for other, when in made
+            if type_ == other and (condition == when or not condition or not when)
+        }
+
+        assert at_once == set(), file.name
+
+
 def test_the_gate_runs_these_tests_with_the_stand_in_where_there_is_one(tmp_path):
     """A gate that forgets to name the command would leave every test above out, and stay green."""
     project, stand_in = tmp_path / "project", tmp_path / "shared" / "bicep"
