@@ -10,15 +10,14 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from probe import compose
 from probe.lab.account.pair import Pair
 from probe.lab.functions.host import Host
 from probe.lab.telemetry.ingestion import Ingestion
-from probe.tick import Firing
 from tests.infra import package
 from tests.infra.judges import of_type
 from tests.infra.snapshots import resources, settings
 from tests.infra.test_azd import module
+from tests.integration.probe_runs import seed
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,16 +44,6 @@ def replaced(held, pair, ingestion):
     }
 
 
-async def seeded(held, pair):
-    """Leave the canary that an earlier tick would have: the very first is replicated only after its tick."""
-    app = compose.build({**held, "PROBE_STATE": "memory", "APPLICATIONINSIGHTS_CONNECTION_STRING": ""})
-    try:
-        await app.fire(Firing(scheduled_at=compose.utc_now()))
-    finally:
-        await app.aclose()
-    await pair.replicator.caught_up()
-
-
 def watched(url):
     """Return what the hook after a deployment sees of the app, within a minute of its tick."""
     publish = module()
@@ -73,7 +62,7 @@ async def test_the_deployed_app_ticks_with_the_settings_of_the_default_snapshot(
     with Ingestion() as ingestion:
         held = replaced(settings(site), pair, ingestion)
         app = package.laid_out(tmp_path)
-        await seeded(held, pair)
+        await seed(held, pair)
         async with Host(app, held, port=0, schedules=False, tell=lambda _: None) as running:
             fired = await running.fire("probe_tick")
             async with aiohttp.ClientSession() as session, session.get(running.url("health")) as answer:

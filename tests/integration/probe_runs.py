@@ -37,6 +37,16 @@ def environment(pair: Pair, state: str, **more: str) -> dict[str, str]:
     }
 
 
+async def seed(settings: dict[str, str], pair: Pair) -> None:
+    """Leave the canary that an earlier tick would have: the very first is replicated only after its tick."""
+    app = compose.build({**settings, "PROBE_STATE": "memory", "APPLICATIONINSIGHTS_CONNECTION_STRING": ""})
+    try:
+        await app.fire(Firing(scheduled_at=compose.utc_now()))
+    finally:
+        await app.aclose()
+    await pair.replicator.caught_up()
+
+
 @dataclass
 class Ticking:
     """The probe in this process: one app, ticked by hand."""

@@ -1,6 +1,7 @@
 """Telemetry from the deployed function app in the real worker runtime, to a backend on loopback."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from probe.lab.functions.host import Host, Invocation
 from probe.lab.functions.process import string
 from probe.lab.run import APP
 from probe.lab.telemetry.ingestion import Ingestion, Mode
-from tests.integration.probe_runs import environment
+from tests.integration.probe_runs import environment, seed
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 pytestmark = pytest.mark.platform
@@ -33,7 +34,9 @@ SWITCHES = {
 """As deployed."""
 
 
-def host(pair, ingestion, *functions, **more):
+@contextlib.asynccontextmanager
+async def host(pair, ingestion, *functions, **more):
+    """Host the app on an account that has had its canary for a while."""
     settings = environment(pair, "AzureWebJobsStorage", PROBE_SCHEDULE=NEVER)
     telemetry = {
         **SWITCHES,
@@ -42,7 +45,11 @@ def host(pair, ingestion, *functions, **more):
     }
     chosen = {**settings, **telemetry, **more}
     kept = {name: value for name, value in chosen.items() if value is not None}
-    return Host(APP, kept, functions=functions, port=None, schedules=False, tell=lambda _: None)
+    await seed(kept, pair)
+    async with Host(
+        APP, kept, functions=functions, port=None, schedules=False, tell=lambda _: None
+    ) as running:
+        yield running
 
 
 def of_type(ingestion, base_type):
@@ -68,7 +75,7 @@ async def test_one_timer_invocation_yields_one_tick_s_telemetry_before_the_funct
         assert names == {f"devstoreaccount1 {what}" for what in ("primary", "secondary", "reads")}
         assert metric(ingestion, "probe.ticks") == 1
         assert metric(ingestion, "probe.reads") == 5
-        assert kinds["RemoteDependencyData"] == 1 + 8, "the tick; a write, 5 reads, a check, the stats"
+        assert kinds["RemoteDependencyData"] == 1 + 9, "the tick; a look at both, a write, 5 reads, the stats"
 
 
 @session_loop
