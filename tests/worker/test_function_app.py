@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,7 +88,7 @@ async def test_a_tick_by_the_timer_is_told_in_a_line_and_in_the_status(pair):
 async def test_an_outage_is_routed_around_and_left_in_the_real_worker(pair):
     async with host(
         pair,
-        PROBE_VANTAGE="outage",
+        PROBE_VANTAGE=f"outage-{uuid.uuid4().hex[:6]}",  # a state of its own for each loop
         PROBE_SECONDARY_READS="5",
         PROBE_SCHEDULE="* * * * * *",
         PROBE_TICK_BUDGET="0.9",

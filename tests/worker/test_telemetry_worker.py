@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,14 +37,14 @@ SWITCHES = {
 
 @contextlib.asynccontextmanager
 async def host(pair, ingestion, *functions, **more):
-    """Host the app on an account that has had its canary for a while."""
+    """Host the app on an account that has had its canary for a while, with a state of its own."""
     settings = environment(pair, "AzureWebJobsStorage", PROBE_SCHEDULE=NEVER)
     telemetry = {
         **SWITCHES,
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
         "NO_PROXY": "*",
     }
-    chosen = {**settings, **telemetry, **more}
+    chosen = {**settings, **telemetry, **more, "PROBE_VANTAGE": uuid.uuid4().hex[:12]}
     kept = {name: value for name, value in chosen.items() if value is not None}
     await seed(kept, pair)
     async with Host(
@@ -65,7 +66,7 @@ def metric(ingestion, name):
 @session_loop
 async def test_one_timer_invocation_yields_one_tick_s_telemetry_before_the_function_returns(pair):
     with Ingestion() as ingestion:
-        async with host(pair, ingestion, "probe_tick", PROBE_VANTAGE="one", PROBE_TRACES="all") as running:
+        async with host(pair, ingestion, "probe_tick", PROBE_TRACES="all") as running:
             fired = await running.fire("probe_tick", trace_parent=PARENT)
             kinds = Counter(each["data"]["baseType"] for each in ingestion.envelopes)
             names = {each["data"]["baseData"]["name"] for each in of_type(ingestion, "AvailabilityData")}
@@ -81,7 +82,7 @@ async def test_one_timer_invocation_yields_one_tick_s_telemetry_before_the_funct
 @session_loop
 async def test_the_telemetry_continues_the_trace_parent_that_the_invocation_carried(pair):
     with Ingestion() as ingestion:
-        async with host(pair, ingestion, "probe_tick", PROBE_VANTAGE="trace", PROBE_TRACES="all") as running:
+        async with host(pair, ingestion, "probe_tick", PROBE_TRACES="all") as running:
             fired = await running.fire("probe_tick", trace_parent=PARENT)
 
         tied = [each for each in ingestion.envelopes if each["data"]["baseType"] != "MetricData"]
@@ -108,9 +109,7 @@ async def test_the_telemetry_continues_the_trace_parent_that_the_invocation_carr
 )
 async def test_whatever_the_worker_s_switches_say_no_row_is_doubled_and_the_trace_is_kept(pair, switches):
     with Ingestion() as ingestion:
-        async with host(
-            pair, ingestion, "probe_tick", PROBE_VANTAGE=f"switch-{len(str(switches))}", **switches
-        ) as running:
+        async with host(pair, ingestion, "probe_tick", **switches) as running:
             fired = await running.fire("probe_tick", trace_parent=PARENT)
 
         results = of_type(ingestion, "AvailabilityData")
@@ -140,7 +139,7 @@ def grown(pid: int) -> tuple[int, float]:
 @session_loop
 async def test_fifty_invocations_yield_fifty_ticks_and_no_growth_of_threads_or_memory(pair):
     with Ingestion() as ingestion:
-        async with host(pair, ingestion, "probe_shard", PROBE_VANTAGE="fifty", PROBE_TRACES="all") as running:
+        async with host(pair, ingestion, "probe_shard", PROBE_TRACES="all") as running:
             pid = await running.worker_pid()
             ended = [await invoke(running, number) for number in range(20)]
             before = grown(pid)
@@ -165,7 +164,7 @@ async def test_fifty_invocations_yield_fifty_ticks_and_no_growth_of_threads_or_m
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.UNAVAILABLE], ids=["silent", "503"])
 async def test_a_dead_backend_neither_fails_an_invocation_nor_holds_it_longer_than_the_bound(pair, mode):
     with Ingestion(mode=mode) as ingestion:
-        more = {"PROBE_VANTAGE": f"dead-{mode}", "PROBE_FLUSH": "0.3"}
+        more = {"PROBE_FLUSH": "0.3"}
         async with host(pair, ingestion, "probe_shard", **more) as running:
             first = await invoke(running, 0)
             ended = [await invoke(running, number) for number in range(1, 4)]
@@ -183,7 +182,7 @@ async def test_a_dead_backend_neither_fails_an_invocation_nor_holds_it_longer_th
 async def test_what_is_still_on_its_way_is_sent_when_the_worker_is_terminated(pair):
     pair.primary.fault("status", code=503)
     with Ingestion(mode=Mode.SLOW, delay=0.8) as ingestion:
-        more = {"PROBE_VANTAGE": "terminated", "PROBE_FLUSH": "1"}
+        more = {"PROBE_FLUSH": "1"}
         async with host(pair, ingestion, "probe_shard", **more) as running:
             pid = await running.worker_pid()
             await invoke(running, 0)
