@@ -39,7 +39,7 @@ MULTIPLIER_LIMIT = 8
 GOOD_CHECKS = 5
 """So many good checks in a row end the dwell, however long it has been made; a stale secondary needs one.
 
-With a tick a minute a healed primary is tried within six minutes. Fewer would be met by chance by a primary
+With a tick a minute a healed primary is tried within five minutes. Fewer would be met by chance by a primary
 that flaps: ``tests/faults/test_routing_back.py`` has the figures.
 """
 CALM = timedelta(minutes=15)
