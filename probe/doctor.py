@@ -172,12 +172,16 @@ class Doctor:
     # -- settings and tokens -------------------------------------------------------------------------------
 
     def _settings(self, problems: tuple[str, ...]) -> None:
-        every = (*problems, *telemetry.problems(self._sending()))
-        for each in every:
+        sending = telemetry.problems(self._sending())
+        for each in problems:  # NAME: PROBLEM. REMEDY.
             name, _, rest = each.partition(": ")
-            problem, _, remedy = rest.partition(". ") if rest else (each, "", "")
-            self._failed("settings", name, Of.SETTINGS, problem or each, Whose.OURS, remedy or "Set it anew.")
-        if not every:
+            problem, _, remedy = rest.partition(". ")
+            self._failed("settings", name, Of.SETTINGS, problem, Whose.OURS, remedy)
+        for each in sending:  # NAME PROBLEM: REMEDY
+            name, _, rest = each.partition(" ")
+            problem, _, remedy = rest.partition(": ")
+            self._failed("settings", name, Of.SETTINGS, problem, Whose.OURS, remedy or "Set it so.")
+        if not (problems or sending):
             told = len(self._found.warnings)
             note = f"valid, with {told} warning(s): python -m probe check" if told else "valid"
             self._ok("settings", "", Of.SETTINGS, note)
@@ -195,6 +199,10 @@ class Doctor:
         for each in dict.fromkeys(each.authorization for each in connections):
             if isinstance(each, Entra):
                 await self._token(each, SCOPE, "storage")
+
+    def _lists(self) -> bool:
+        """Return whether there is a list of targets, in the place of the single one."""
+        return bool(self.environment.get("PROBE_TARGETS", "").strip())
 
     async def _token(self, entra: Entra, scope: str, audience: str) -> str | None:
         """Tell whether an identity gives a token, and return it."""
@@ -276,6 +284,7 @@ class Doctor:
             authorization=authorization,
             role=remedies.CONTRIBUTOR if target.write else remedies.READER,
             container=target.container,
+            prefix=f"the connection of {target.name}" if self._lists() else settings.PROBED,
             sas="rwdc" if target.write else "r",
         )
         primary, secondary = (f"{target.name} {each}" for each in Location)
@@ -554,8 +563,9 @@ class Doctor:
             answer = await self._checkup.ask(
                 f"{endpoint.rstrip('/')}/v1/logs", None, method="POST", headers=headers, body=b""
             )
-        except ConfigurationError as error:
-            self._failed("telemetry", "OTLP", Of.SETTINGS, str(error), Whose.OURS, "Set an http(s) URL.")
+        except ConfigurationError:
+            remedy = "Set OTEL_EXPORTER_OTLP_ENDPOINT to one, for example http://localhost:4318."
+            self._failed("telemetry", "OTLP", Of.SETTINGS, "is no http(s) URL", Whose.OURS, remedy)
             return
         if answer.ok:
             self._ok("telemetry", "OTLP", Of.PROBE, "took an empty request")

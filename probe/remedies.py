@@ -87,8 +87,8 @@ def _of_ours(need: Need, answer: Answer, skew: timedelta | None) -> str:
             return _network(need)  # a missing role has a code of its own, AuthorizationPermissionMismatch
         case "KeyBasedAuthenticationNotPermitted":
             return (
-                f"The account takes no keys: remove {need.prefix}, and set {need.prefix}__serviceUri to "
-                f"{need.url} to connect by identity."
+                f"The account takes no keys: remove the connection string ({need.prefix}), and set "
+                f"`__serviceUri` of the same name to {need.url} to connect by identity."
             )
         case "AuthorizationSourceIPMismatch":
             return f"The SAS is for other addresses. {_grant(need)}"

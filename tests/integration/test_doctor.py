@@ -152,6 +152,19 @@ async def test_with_settings_wrong_what_can_be_tried_is_tried(pair):
     assert doctor.exit_code(rows) == 2
 
 
+async def test_a_telemetry_setting_that_cannot_be_used_is_a_row_too(pair):
+    more = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=c2VjcmV0"}
+
+    rows = await doctor.examine({**environment(pair, "memory"), **more})
+
+    assert failed(rows) == {("settings", "APPLICATIONINSIGHTS_CONNECTION_STRING")}
+    told = row(rows, "settings", "APPLICATIONINSIGHTS_CONNECTION_STRING")
+    assert told.detail == "holds no valid InstrumentationKey"
+    assert told.remedy.startswith("copy it whole from")
+    assert row(rows, "telemetry", "").outcome is Outcome.UNNEEDED
+    assert doctor.exit_code(rows) == 2
+
+
 async def test_without_any_setting_the_table_still_stands(tmp_path):
     ran = await command({"PROBE_STATE": f"file:{tmp_path}/state.json", "ProbedStorage": ""}, "doctor")
 
@@ -260,7 +273,7 @@ async def test_a_key_that_is_not_the_accounts_is_told_with_where_to_copy_it(pair
     assert failed(rows) == {*READS, ("write", PRIMARY)}
     told = row(rows, "read", PRIMARY)
     assert told.whose == Whose.OURS
-    assert f"az storage account keys list --account-name {ACCOUNT}" in told.remedy
+    assert f"into ProbedStorage: az storage account keys list --account-name {ACCOUNT}" in told.remedy
     assert wrong not in "".join(f"{each}" for each in rows)
 
 
@@ -516,6 +529,16 @@ async def test_a_collector_is_asked_with_its_headers_and_left_without_a_row(pair
     assert (request.path, request.headers["api-key"], request.body) == ("/v1/logs", "a b", b"")
     assert failed(rows) == ({("telemetry", "OTLP")} if remedy else set())
     assert remedy is None or remedy in row(rows, "telemetry", "OTLP").remedy
+
+
+async def test_a_collector_that_is_no_url_is_a_setting(pair):
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "nowhere?key=c2VjcmV0"}
+
+    rows = await doctor.examine({**environment(pair, "memory"), **more})
+
+    assert failed(rows) == {("telemetry", "OTLP")}
+    assert "c2VjcmV0" not in "".join(map(str, rows))
+    assert doctor.exit_code(rows) == 2
 
 
 # -- interrupted -----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from probe.connections import AZURITE_KEY, derived_secondary, resolve, unused
+from probe.connections import AZURITE_KEY, derived_secondary, queue_service, resolve, unused
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from tests.unit.settings_values import KEY, SIGNATURE, STRING
 
@@ -221,6 +221,27 @@ def test_what_cannot_be_used_is_told_with_its_remedy(found: dict[str, str], name
 )
 def test_no_secondary_is_made_up_for_a_host_that_follows_no_known_naming(url: str):
     assert derived_secondary(url) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "queue"),
+    [
+        ({"C": STRING}, "https://contoso.queue.core.windows.net"),
+        ({"C": f"{ACCOUNT};QueueEndpoint=https://q.example/"}, "https://q.example"),
+        ({"C": "UseDevelopmentStorage=true"}, "http://127.0.0.1:10001/devstoreaccount1"),
+        ({"C__accountName": "contoso"}, "https://contoso.queue.core.windows.net"),
+        ({"C__serviceUri": HOST, "C__queueServiceUri": "https://q.example"}, "https://q.example"),
+        ({"C__serviceUri": HOST}, "C__queueServiceUri"),
+        ({"C__serviceUri": HOST, "C__queueServiceUri": "nowhere"}, "C__queueServiceUri"),
+        ({}, "C"),
+    ],
+)
+def test_the_queue_of_a_connection_is_found_or_what_is_missing_told(found: dict[str, str], queue: str):
+    told: list[str] = []
+
+    connection = queue_service(found, "C", lambda name, *_: told.append(name))
+
+    assert [connection.primary if connection else None, *told] in ([queue], [None, queue])
 
 
 def test_what_stands_beside_a_connection_string_is_told():

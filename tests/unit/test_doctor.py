@@ -59,7 +59,12 @@ def test_a_missing_role_names_role_scope_and_who_needs_it(entra: Entra, assignee
     ("authorization", "given", "whose", "part"),
     [
         (KEY, answer("403", "AuthenticationFailed"), Whose.OURS, "az storage account keys list"),
-        (KEY, answer("403", "KeyBasedAuthenticationNotPermitted"), Whose.OURS, "ProbedStorage__serviceUri"),
+        (
+            KEY,
+            answer("403", "KeyBasedAuthenticationNotPermitted"),
+            Whose.OURS,
+            "(ProbedStorage), and set `__serviceUri`",
+        ),
         (SAS, answer("403", "AuthorizationFailure"), Whose.OURS, "az storage account generate-sas"),
         (SAS, answer("403", "AuthorizationSourceIPMismatch"), Whose.OURS, "for other addresses"),
         (Entra(), answer("403", "AuthorizationFailure"), Whose.OURS, "network-rule add"),
