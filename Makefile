@@ -89,4 +89,5 @@ LOCK := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-e
 	--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header
 
 clean: ## Remove what set-up installed
-	@rm -rf $(VENV) $(AZURITE)/node_modules tests/infra/kusto/node_modules tests/infra/checkov/.venv
+	@rm -rf $(VENV) $(AZURITE)/node_modules tests/infra/kusto/node_modules tests/infra/checkov/.venv \
+	  tests/worker/runtimes/*/
