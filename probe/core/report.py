@@ -208,13 +208,19 @@ def upgraded(last: dict[str, Any] | None) -> dict[str, Any] | None:
         name: {**dict.fromkeys(("since", "request_id")), **end}
         for name, end in (last.get("endpoints") or {}).items()
     }
+    ids = dict.fromkeys(("request_id", "client_request_id"))
+    reads = [
+        {**read, "attempts": [{**ids, **each} for each in read.get("attempts", ())]}
+        for read in last.get("reads") or ()
+    ]
+    write = last.get("write")
     return {
-        "since": None,
-        "redundancy": None,
-        "incident": None,
+        **dict.fromkeys(("since", "redundancy", "incident")),
         "events": [],
         **last,
         "endpoints": ends,
+        "reads": reads,
+        "write": write and {**dict.fromkeys(("reason", "request_id")), **write},
         "replication": {**missing, **point, **known},
     }
 
