@@ -11,7 +11,7 @@ CHURN   ?=
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-runtimes bench volume backends golden snapshots docs fix check ready setup lock clean
+.PHONY: help run demo test test-runtimes bench churn volume backends golden snapshots docs fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: setup ## The gates beside the tests: format, lint, types, layers
 
 bench: ready ## Measure what an outage costs a reader
 	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+
+churn: ready ## An hour of ticks, each in a process that is killed: what was made and what of it was told
+	@$(BIN)/python -m probe.lab.telemetry.churn
 
 volume: ready ## Measure the telemetry of one target, and its monthly cost
 	@$(BIN)/python -m probe.lab.telemetry.volume

@@ -251,3 +251,14 @@ async def test_a_healthy_backend_adds_little_to_a_tick():
         took = await added(reports("healthy") * 3, url)
 
     assert min(took) < 0.2, "the quickest: a machine that is busy otherwise adds to the rest"
+
+
+async def test_a_tick_and_the_end_of_its_process_wait_for_a_silent_backend_once(monkeypatch):
+    with Ingestion(mode=Mode.SILENT) as silent, sending("azure_monitor", silent.url, monkeypatch) as made:
+        begun = time.monotonic()
+        made.emit(reports("healthy")[0], None)
+        await made.flush()
+        await made.flush()
+        made.close()
+
+    assert BOUND <= time.monotonic() - begun < 2 * BOUND

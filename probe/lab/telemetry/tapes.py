@@ -20,7 +20,7 @@ from probe.core.record import ShardRecord
 from probe.core.replication import Sync, SyncStatus
 from probe.core.report import TickReport
 from probe.core.target import Location, Policy, Target
-from probe.ports import Loaded, TraceParent
+from probe.ports import Loaded, StateStore, Telemetry, TraceParent
 
 START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=1)
@@ -241,12 +241,40 @@ async def play(
     scenes: Sequence[Scene], *, targets: Sequence[Target] = (TARGET,), vantage: str = "francecentral"
 ) -> list[TickReport]:
     """Run a tick for each scene, a minute apart, and return their reports."""
-    clock, kept = _Clock(), _Kept()
-    endpoints = _World(clock)
-    world = tick.World(
+    kept = _Kept()
+    endpoints = _World(_Clock())
+    world = _world(endpoints, _Store(endpoints), kept, vantage)
+    scheduled_at = START
+    for number, scene in enumerate(scenes):
+        scheduled_at = scheduled_at if scene.again else START + number * INTERVAL
+        _begin(endpoints, scene, number)
+        await tick.run(world, targets, tick.Firing(scheduled_at=scheduled_at))
+    return kept.reports
+
+
+type Written = dict[str, list[Stamp]]
+"""The canaries of an account, by the name of its target."""
+
+
+async def play_one(
+    scene: Scene, number: int, *, store: StateStore, telemetry: Telemetry, written: Written
+) -> TickReport:
+    """Run the tick of one minute, in whatever process: only store and canaries are shared with the others."""
+    endpoints = _World(_Clock())
+    endpoints.written.update(written)
+    world = _world(endpoints, store, telemetry, "francecentral")
+    _begin(endpoints, scene, number)
+    report = await tick.run(world, (TARGET,), tick.Firing(scheduled_at=START + number * INTERVAL))
+    written.update(endpoints.written)
+    return report
+
+
+def _world(endpoints: _World, store: StateStore, telemetry: Telemetry, vantage: str) -> tick.World:
+    clock = endpoints.clock
+    return tick.World(
         endpoints=endpoints,
-        store=_Store(endpoints),
-        telemetry=kept,
+        store=store,
+        telemetry=telemetry,
         clock=clock,
         monotonic=clock.monotonic,
         vantage=vantage,
@@ -254,13 +282,12 @@ async def play(
         budget=timedelta(seconds=45),
         sleep=clock.sleep,
     )
-    scheduled_at = START
-    for number, scene in enumerate(scenes):
-        scheduled_at = scheduled_at if scene.again else START + number * INTERVAL
-        clock.now = max(clock.now, START + number * INTERVAL) + 200 * _MS
-        endpoints.scene = scene
-        await tick.run(world, targets, tick.Firing(scheduled_at=scheduled_at))
-    return kept.reports
+
+
+def _begin(endpoints: _World, scene: Scene, number: int) -> None:
+    clock = endpoints.clock
+    clock.now = max(clock.now, START + number * INTERVAL) + 200 * _MS
+    endpoints.scene = scene
 
 
 def fleet(count: int) -> list[Target]:

@@ -8,12 +8,14 @@ Log Analytics bills the columns that it stores of them, which is no more.
 import argparse
 import asyncio
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from probe.adapters.telemetry.settings import Traces
-from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry import capture, churn, tapes
 from probe.lab.telemetry.tapes import BUSY, Scene
 
 PRICE = 2.76
@@ -78,7 +80,17 @@ async def table(price: float) -> str:
         f"| `failures`, each of {FLEET} targets | {shared.rows.total():,} in all | "
         f"{_cost(shared.octets.total(), price)} |"
     )
+    lines.append(await asyncio.to_thread(_churned, price))
     return "\n".join([*lines, "", *[await _outage(each) for each in Traces]])
+
+
+def _churned(price: float) -> str:
+    """Return the row of an app whose instances live for one tick: real processes, each of them killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        hour = churn.run(("ok",) * HOUR, Path(folder))
+    return (
+        f"| `failures`, a process per tick | {hour.rows * 24:,} in all | {_cost(hour.octets * 24, price)} |"
+    )
 
 
 def _cost(octets: int, price: float) -> str:

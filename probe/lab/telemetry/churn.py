@@ -1,0 +1,239 @@
+"""The churned hour: each tick in a process of its own, which is killed as soon as its tick has returned.
+
+Rules kept here: real processes, a real SIGKILL, the state in a real file, the real exporter and the lab's
+ingestion endpoint. What was made is counted from what the tick measured, by none of the telemetry's code;
+what arrived, from the rows.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from probe.adapters import telemetry
+from probe.adapters.state import FileStateStore
+from probe.core.canary import Stamp
+from probe.core.report import TargetReport, TickReport
+from probe.core.target import Location
+from probe.lab.telemetry import capture, tapes
+from probe.lab.telemetry.ingestion import Ingestion
+from probe.lab.telemetry.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, SILENT, SLOW, Scene, Written
+
+SCENES = {
+    "ok": Scene(),
+    "primary busy": Scene(primary=BUSY),
+    "primary silent": Scene(primary=SILENT),
+    "primary slow": Scene(primary=SLOW),
+    "primary corrupt": Scene(primary=CORRUPT),
+    "secondary gone": Scene(secondary=GONE),
+    "both denied": Scene(primary=DENIED, secondary=DENIED),
+    "both refused": Scene(primary=REFUSED, secondary=REFUSED),
+}
+SHORT = (*["ok"] * 6, "primary busy", "primary busy")
+"""A first tick that tells at once, five that wait, one that tells of all of them, and one more."""
+HOUR = (
+    *["ok"] * 11,
+    *["primary busy"] * 3,
+    *["ok"] * 9,
+    "primary silent",
+    *["ok"] * 7,
+    *["both refused"] * 2,
+    *["ok"] * 6,
+    "primary slow",
+    *["ok"] * 4,
+    "primary corrupt",
+    "secondary gone",
+    *["ok"] * 8,
+    "both denied",
+    *["ok"] * 4,
+    "primary busy",
+)
+"""Sixty ticks; the last one is not calm, so that nothing waits after it."""
+
+type Figures = Counter[str]
+"""How often something was measured or told, by metric and what tells it apart."""
+
+LABELS = {
+    "probe.attempts": ("probe.location", "probe.purpose", "probe.outcome"),
+    "probe.attempt.phase.duration": ("probe.location", "probe.phase"),
+    "probe.reads": ("probe.served_by",),
+    "probe.endpoint.up": ("probe.location", "probe.verdict"),
+    "probe.inconclusive": ("probe.location",),
+    "probe.breaker.state": ("probe.breaker.state_name",),
+    "probe.breaker.transitions": ("probe.from", "probe.to"),
+    "probe.replication.lag": (),
+    "probe.replication.last_sync.age": (),
+    "probe.tick.duration": (),
+    "probe.tick.lateness": (),
+    "probe.ticks": ("probe.result",),
+    "probe.state.errors": ("probe.operation",),
+}
+"""The metrics that are counted, and the attributes by which."""
+_SUMMED = ("probe.attempts", "probe.reads", "probe.breaker.transitions", "probe.ticks", "probe.state.errors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """What was made, what arrived, and its rows and bytes."""
+
+    made: Figures
+    arrived: Figures
+    rows: int
+    octets: int
+
+
+def run(names: Sequence[str], folder: Path) -> Hour:
+    """Run a tick for each scene, each in a process that is killed, and return what came of it."""
+    made: Figures = Counter()
+    with Ingestion() as ingestion:
+        for number, name in enumerate(names):
+            made.update(_killed(number, name, ingestion.connection_string, folder))
+        envelopes = ingestion.envelopes
+    octets = sum(len(json.dumps(each)) for each in envelopes)
+    return Hour(made=made, arrived=arrived(envelopes), rows=len(envelopes), octets=octets)
+
+
+def _killed(number: int, name: str, connection: str, folder: Path) -> dict[str, int]:
+    """Run one tick in a process, kill it when the tick has returned, and return what it measured."""
+    command = [sys.executable, "-m", __spec__.name, str(number), name, connection, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
+        assert process.stdout is not None, "it is a pipe"  # noqa: S101 - narrows an Optional
+        told = process.stdout.readline()
+        process.kill()
+    found: dict[str, int] = json.loads(told)
+    return found
+
+
+async def _tick(number: int, name: str, connection: str, folder: Path) -> TickReport:
+    canaries = folder / "canaries.json"
+    written = _read(canaries)
+    report = await tapes.play_one(
+        SCENES[name],
+        number,
+        store=FileStateStore(folder / "state.json"),
+        telemetry=telemetry.build(replace(capture.SETTINGS, connection_string=connection)),
+        written=written,
+    )
+    canaries.write_text(
+        json.dumps({key: [asdict(each) for each in some] for key, some in written.items()}, default=str)
+    )
+    return report
+
+
+def _read(path: Path) -> Written:
+    return TypeAdapter(dict[str, list[Stamp]]).validate_json(path.read_bytes()) if path.exists() else {}
+
+
+def figures(report: TickReport) -> Figures:
+    """Return what a tick measured."""
+    found: Figures = Counter()
+    found["probe.tick.duration"] += 1
+    found["probe.tick.lateness"] += 1
+    found[f"probe.ticks {report.result}"] += 1
+    found.update(f"probe.state.errors {each.operation}" for each in report.state_problems)
+    for target in report.targets:
+        found.update(_of_target(target))
+    return found
+
+
+def _of_target(target: TargetReport) -> Figures:
+    found: Figures = Counter()
+    for each in target.readings:
+        found[f"probe.attempts {each.location} {each.purpose} {each.outcome}"] += 1
+        phases = asdict(each.phases)
+        found.update(
+            f"probe.attempt.phase.duration {each.location} {name}"
+            for name, took in phases.items()
+            if took is not None
+        )
+    found.update(f"probe.reads {each.served_by or 'none'}" for each in target.reads)
+    found[f"probe.breaker.state {target.breaker.state}"] += 1
+    found.update(
+        f"probe.breaker.transitions {each.from_state} {each.to_state}" for each in target.transitions
+    )
+    found["probe.replication.lag"] += target.replication.lag is not None
+    found["probe.replication.last_sync.age"] += target.replication.recovery_point_age is not None
+    for location in Location:
+        judged = target.judged(location)
+        verdict = judged.verdict if judged else None
+        if verdict == "inconclusive":
+            found[f"probe.inconclusive {location}"] += 1
+        elif verdict:
+            found[f"probe.endpoint.up {location} {verdict}"] += 1
+            found[f"availability {target.target.name} {location} {verdict.up}"] += 1
+    reads = target.judgement.target.verdict
+    if reads == "inconclusive":
+        found["probe.inconclusive"] += 1
+    else:
+        found[f"availability {target.target.name} reads {reads != 'unavailable'}"] += 1
+    return +found
+
+
+def arrived(envelopes: Sequence[dict[str, Any]]) -> Figures:
+    """Return what some rows tell: sums of counters, and how many values the other metrics have."""
+    found: Figures = Counter()
+    for each in envelopes:
+        data = each["data"]["baseData"]
+        match each["data"]["baseType"]:
+            case "AvailabilityData":
+                found[f"availability {data['name']} {data['success']}"] += 1
+            case "MetricData":
+                (point,) = data["metrics"]
+                if point["name"] in LABELS:
+                    words = (data["properties"].get(each) for each in LABELS[point["name"]])
+                    count = point["value"] if point["name"] in _SUMMED else point["count"]
+                    found[" ".join((point["name"], *filter(None, words)))] += count
+    return found
+
+
+def main() -> None:
+    """Run the churned hour and print what was made and what arrived; or one of its ticks."""
+    if arguments := sys.argv[1:]:
+        number, name, connection, folder = arguments
+        report = asyncio.run(_tick(int(number), name, connection, Path(folder)))
+        print(json.dumps(figures(report)), flush=True)
+        sys.stdin.read()  # until it is killed
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        hour = run(HOUR, Path(folder))
+    print(table(hour))
+    sys.exit(hour.made != hour.arrived)
+
+
+def table(hour: Hour) -> str:
+    """Return what was made and what arrived, metric by metric."""
+    lines = ["| in 60 processes, each killed after its tick | made | arrived |", "| --- | --- | --- |"]
+    names = sorted({each.split(" ")[0] for each in (*hour.made, *hour.arrived)})
+    for name in names:
+        made, told = (
+            sum(count for each, count in figures.items() if each.split(" ")[0] == name)
+            for figures in (hour.made, hour.arrived)
+        )
+        lines.append(f"| `{name}` | {made:,} | {told:,} |")
+    differ = {each for each in hour.made | hour.arrived if hour.made[each] != hour.arrived[each]}
+    kinds = len(hour.made)
+    lines += [
+        "",
+        f"{kinds} series compared, {len(differ)} differ. {hour.rows:,} rows, {hour.octets / 1e6:.2f} MB.",
+    ]
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"differs: {each}: {hour.made[each]} made, {hour.arrived[each]} arrived"
+                for each in sorted(differ)
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
