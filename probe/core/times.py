@@ -24,3 +24,17 @@ def spoken(value: timedelta) -> str:
     """Return a duration as a sentence has it: 12 ms, 2.5 s."""
     found = value.total_seconds()
     return f"{found * 1000:.0f} ms" if found < 1 else f"{found:.1f}".removesuffix(".0") + " s"
+
+
+def lasting(value: timedelta) -> str:
+    """Return how long something has lasted, as a glance needs it: 45 s, 12 min, 2 h 5 min, 3 d 4 h."""
+    found = max(int(value.total_seconds()), 0)
+    if found < 2 * 60:
+        return f"{found} s"
+    if found < 60 * 60:
+        return f"{found // 60} min"
+    if found < 24 * 60 * 60:
+        hours, minutes = divmod(found // 60, 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(found // 3600, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
