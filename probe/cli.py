@@ -17,12 +17,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from probe import __version__, compose, settings
-from probe.core.errors import ConfigurationError, ProbeError
+from probe.core.errors import ConfigurationError, ProbeError, StateError
 from probe.core.target import Location
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.getLogger("probe.ticks").setLevel(logging.CRITICAL)  # what a tick found goes to stdout
     if options.verbose:
         logging.getLogger("probe").setLevel(logging.INFO)
     try:
-        environment = _environment(options.settings)
+        environment = _environment(options)
         code: int = options.command(environment, options)
     except ConfigurationError as error:
         _tell("The settings cannot be used:", *(f"  {line}" for line in error.problems))
+        if options.command is _status and not options.url:
+            _tell(_ASK_THE_APP)
         return 2
     except ProbeError as error:
         _tell(f"The probe failed: {error}")
@@ -86,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     once = _command(commands, "once", "run one tick and print what it found", "once --debug")
-    once.add_argument("--json", action="store_true", help="print one JSON document (schema 1)")
+    once.add_argument("--json", action="store_true", help="print one JSON document (schema 2)")
     once.add_argument("--debug", action="store_true", help="tell each attempt and the reasoning, to stderr")
     once.set_defaults(command=_once)
 
@@ -112,7 +115,25 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--cleanup", action="store_true", help="delete at the end what it created")
     watch.set_defaults(command=_watch)
 
-    status = _command(commands, "status", "print what the saved state says", "status --json")
+    status = _command(
+        commands,
+        "status",
+        "print what the saved state, or a deployed app (--url), says, those that need somebody first",
+        "status --url https://APP.azurewebsites.net",
+    )
+    status.add_argument(
+        "--url",
+        action="append",
+        metavar="URL",
+        help="ask this app: https://APP.azurewebsites.net; repeatable",
+    )
+    status.add_argument(
+        "--key", help="the app's function key; better kept in PROBE_STATUS_KEY, where no other user sees it"
+    )
+    status.add_argument("--target", metavar="NAME", help="only this one, with its details")
+    status.add_argument(
+        "--all-vantages", action="store_true", help="the saved state of every vantage, not of this one alone"
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(command=_status)
 
@@ -168,8 +189,11 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
 
 
-def _environment(path: Path | None) -> dict[str, str]:
-    """Return the environment, laid over the local settings file's values."""
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    """Return the environment, laid over the local settings file's values; who asks an app needs no file."""
+    path: Path | None = options.settings
+    if getattr(options, "url", None):
+        return dict(os.environ)
     found = path or LOCAL_SETTINGS
     if path is None and not found.exists():
         return dict(os.environ)
@@ -215,21 +239,22 @@ def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
 
 
 def _once(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    from probe import explain, status  # noqa: PLC0415 - settings are told before anything heavy loads
+    from probe import explain, lines  # noqa: PLC0415 - settings are told before anything heavy loads
     from probe.core.report import document, exit_code  # noqa: PLC0415
 
-    async def run(app: "App") -> "TickReport":
+    async def run(app: "App") -> "tuple[TickReport, datetime | None]":
         limit = app.settings.tick_budget + app.settings.flush + timedelta(seconds=6)
         async with _progress(f"Probing {len(app.settings.targets)} target(s)", limit):
-            return await _all_shards(app)
+            report = await _all_shards(app)
+        return report, min(filter(None, map(app.unsaved_since, range(len(app.shards)))), default=None)
 
-    report = _with_app(environment, run, debug=options.debug)
+    report, unsaved = _with_app(environment, run, debug=options.debug)
     if options.debug:
         _tell(*explain.lines(report))
     if options.json:
         _say(json.dumps(document(report), indent=1))
     else:
-        _say(*status.lines(report), *explain.reasons(report))
+        _say(*lines.once(report, unsaved), "", *explain.reasons(report))
     return exit_code(report)
 
 
@@ -276,30 +301,80 @@ def _chosen(app: "App", name: str | None) -> Any:  # noqa: ANN401 - a Target
     names = [each.name for each in app.settings.targets]
     if name is None and len(names) == 1:
         return app.settings.targets[0]
-    if name not in names:
+    return app.settings.targets[names.index(_named(name, names))]
+
+
+def _named(name: str | None, names: Sequence[str]) -> str:
+    if name is None or name not in names:
         problem = f"holds {name!r}" if name else "is not given, and there are several targets"
         raise ConfigurationError((f"--target: {problem}. Name one of {', '.join(names)}.",))
-    return app.settings.targets[names.index(name)]
+    return name
 
 
 def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    from probe import explain  # noqa: PLC0415
+    from probe import lines  # noqa: PLC0415 - settings are told before anything heavy loads
 
-    async def run(app: "App") -> dict[str, Any]:
-        return await app.status()
+    bodies = _asked(environment, options) if options.url else _saved(environment, options)
+    try:
+        names = {each["name"] for body in bodies for each in body["targets"]}
+        texts = [lines.status(each, target=options.target) for each in bodies]
+        codes = [lines.exit_code(each, target=options.target) for each in bodies]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ProbeError("what was answered is no status of this probe. Is it the right app?") from None
+    if options.target is not None:
+        _named(options.target, sorted(names))
+    if options.json:
+        _say(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=1))
+    else:
+        _say("\n\n".join("\n".join(each) for each in texts))
+    return next((each for each in (1, 3) if each in codes), 0)
 
-    body = _with_app(environment, run)
-    _say(json.dumps(body, indent=1) if options.json else "\n".join(explain.status(body)))
-    if any(each["error"] for each in body["shards"]):
-        return 3
-    verdicts = {each["verdict"] for each in body["targets"]}
-    corrupt = any(
-        end["verdict"] == "corrupt" for each in body["targets"] for end in each.get("endpoints", {}).values()
-    )
-    if corrupt or "unavailable" in verdicts:
-        return 1
-    known = body["fresh"] and not verdicts & {None, "inconclusive"}
-    return 0 if known else 3
+
+def _asked(environment: Mapping[str, str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return what deployed apps say of themselves."""
+    from probe.adapters import deployed  # noqa: PLC0415 - as above
+
+    if options.all_vantages:
+        problem = "--all-vantages: an app knows its own vantage only. Give --url once for each app."
+        raise ConfigurationError((problem,))
+    key = (options.key or environment.get("PROBE_STATUS_KEY", "")).strip() or None
+    places = [deployed.address(each, key) for each in options.url]
+
+    async def body() -> list[dict[str, Any]]:
+        async with _progress(f"Asking {len(places)} app(s)", timedelta(seconds=deployed.BOUND)):
+            return await asyncio.gather(*map(deployed.status, places))
+
+    return asyncio.run(body())
+
+
+def _saved(environment: Mapping[str, str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return what the saved state says, of this vantage or of each."""
+
+    async def run(app: "App") -> list[dict[str, Any]]:
+        if options.all_vantages:
+            return [await app.status(each) for each in await app.vantages() or [app.settings.vantage]]
+        with suppress(StateError):  # the status tells of it
+            _not_elsewhere(app, await app.vantages())
+        return [await app.status()]
+
+    return _with_app(environment, run)
+
+
+_ASK_THE_APP = (
+    "The status of saved state needs the app's own settings. Without them ask the app itself:\n"
+    "  python -m probe status --url https://APP.azurewebsites.net"
+)
+
+
+def _not_elsewhere(app: "App", vantages: Sequence[str]) -> None:
+    """Tell where state is, when there is none of this vantage: it is named after the machine it runs on."""
+    own = app.settings.vantage
+    if vantages and own not in vantages:
+        problem = (
+            f"PROBE_VANTAGE: is {own!r} here, which has saved no state; {', '.join(vantages)} has. "
+            "Set it to one of these, or give --all-vantages."
+        )
+        raise ConfigurationError((problem,))
 
 
 def _doctor(environment: Mapping[str, str], options: argparse.Namespace) -> int:

@@ -9,12 +9,12 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from probe import __version__, fleet, settings, status, tick
+from probe import __version__, fleet, lines, settings, status, tick
 from probe.adapters import telemetry
 from probe.adapters.telemetry import TelemetrySettings, Traces
 from probe.core.canary import writer_name
@@ -22,7 +22,7 @@ from probe.core.errors import ConfigurationError
 from probe.core.report import Result, TickReport
 from probe.core.target import Target
 from probe.fleet import Message
-from probe.ports import SignOfLife, StateStore, TraceParent
+from probe.ports import ManyVantages, SignOfLife, StateStore, TraceParent
 from probe.settings import Settings, StateSettings
 from probe.status import Health, Memory, Page
 from probe.tick import Firing, World
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from probe.adapters.storage import CanaryWriter
 
 log = logging.getLogger("probe")
+ticks = logging.getLogger("probe.ticks")
+"""Each tick's lines; a logger of its own, since a command that shows its tick need not log it as well."""
 
 
 def utc_now() -> datetime:
@@ -57,9 +59,14 @@ class App:
     async def fire(self, firing: Firing) -> TickReport:
         """Run one tick of a shard and log its line."""
         report = await tick.run(self.world, self.shards[firing.shard], firing)
-        for line in status.lines(report):
-            log.info(line)
+        for level, line in lines.tick(report, self.unsaved_since(firing.shard)):
+            ticks.log(level, line)
         return report
+
+    def unsaved_since(self, shard: int) -> datetime | None:
+        """Return since when no tick of a shard could be saved, as this process knows it."""
+        known = self.world.last_known.get(shard)
+        return known.unsaved_since if known else None
 
     async def timer(self, *, past_due: bool, parent: TraceParent | None) -> list[str]:
         """Run the only shard, or return the messages that make others run theirs."""
@@ -110,9 +117,18 @@ class App:
         tolerance = min(timedelta(seconds=1), self.settings.interval / 2)
         return settings.scheduled_before(self.settings.schedule, self.world.clock(), tolerance)
 
-    async def status(self) -> dict[str, Any]:
-        """Return the status document from the saved state of all shards."""
-        return await status.document(self.world.store, self._page(), self.memory, self.world.clock())
+    async def status(self, vantage: str | None = None) -> dict[str, Any]:
+        """Return the status document from the saved state of all shards, of this vantage or another."""
+        store, page, memory = self.world.store, self._page(), self.memory
+        if vantage is not None and vantage != page.vantage:
+            store, memory = _store(self.settings.state, vantage, self.tokens), Memory()
+            page = replace(page, vantage=vantage)
+        return await status.document(store, page, memory, self.world.clock())
+
+    async def vantages(self) -> list[str]:
+        """Return the vantages that have saved state beside this one's; none where a store has only one."""
+        store = self.world.store
+        return await store.vantages() if isinstance(store, ManyVantages) else []
 
     async def health(self) -> Health:
         """Return whether ticks of every shard run, as far as this process can know."""

@@ -4,7 +4,6 @@ Rules kept here: it only reads finished values; every line stands for something 
 """
 
 from datetime import timedelta
-from typing import Any
 
 from probe.core.breaker import GOOD_CHECKS, State
 from probe.core.reading import Reading
@@ -147,38 +146,3 @@ def _seconds(value: timedelta | None) -> str:
 def _figures(figures: dict[str, float]) -> str:
     shown = ", ".join(f"{name}={value:g}" for name, value in figures.items())
     return f"({shown})" if shown else ""
-
-
-def status(body: dict[str, Any]) -> list[str]:
-    """Return the status document in words."""
-    fresh = "fresh" if body["fresh"] else "NOT fresh"
-    out = [f"seen from {body['vantage']} at {body['generated_at']}: ticks are {fresh}"]
-    for shard in body["shards"]:
-        if shard["error"]:
-            out.append(f"shard {shard['shard']}: {shard['error']}")
-        elif not shard["fresh"]:
-            out.append(f"shard {shard['shard']}: last completed tick {shard['last_completed_at'] or 'never'}")
-    for each in body["targets"]:
-        out += _status_target(each)
-    return out
-
-
-def _status_target(each: dict[str, Any]) -> list[str]:
-    out = [f"{each['name']}: {each['verdict'] or 'unknown'} ({each['at'] or 'never'}): {each['reason']}"]
-    for location, end in each.get("endpoints", {}).items():
-        out.append(f"  {location}: {end['verdict']}: {end['reason']}")
-    if "breaker" in each:
-        known = each["replication"]
-        out.append(f"  breaker {each['breaker']['state']} since {each['breaker']['since']}")
-        out.append(
-            f"  lag {_known(known['lag_seconds'])}, "
-            f"recovery point {_known(known['recovery_point_age_seconds'])} old"
-        )
-    return out + [
-        f"  {moved['at']} {moved['from']} -> {moved['to']}: {moved['reason']}"
-        for moved in each.get("recent_transitions", [])[-5:]
-    ]
-
-
-def _known(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1f} s"

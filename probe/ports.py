@@ -7,7 +7,7 @@ docstring names.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from probe.core.canary import Stamp
 from probe.core.reading import Purpose, Reading
@@ -79,6 +79,15 @@ class StateStore(Protocol):
 
         Raises ``StateConflict`` when it has another one, ``StateError`` when the store cannot be reached.
         """
+        ...
+
+
+@runtime_checkable
+class ManyVantages(Protocol):
+    """A state store in which several vantages keep theirs side by side."""
+
+    async def vantages(self) -> list[str]:
+        """Return whose state is there, by name. Raises ``StateError`` when the store cannot be reached."""
         ...
 
 

@@ -15,8 +15,6 @@ from typing import Any
 from probe.core.errors import StateError
 from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.report import (
-    TargetReport,
-    TickReport,
     breaker_document,
     event_document,
     incident_document,
@@ -30,7 +28,6 @@ from probe.tick import Known
 log = logging.getLogger("probe")
 
 SCHEMA = 2
-LETTERS = {"primary": "P", "secondary": "S", None: "-"}
 
 
 class Health(StrEnum):
@@ -180,6 +177,7 @@ def _shard(number: int, seen: Seen, page: Page, now: datetime) -> dict[str, Any]
         "fresh": seen.health(page, now).runs,
         "source": seen.source,
         "error": seen.told(),
+        "unsaved_since": _time(seen.since),
         "ticks": record.ticks if record else 0,
         "clamped": record.clamped if record else 0,
         "last_scheduled_at": _time(record.last_scheduled_at if record else None),
@@ -234,49 +232,3 @@ def _entry(entry: HistoryEntry) -> dict[str, Any]:
 
 def _time(value: datetime | None) -> str | None:
     return time_text(value) if value else None
-
-
-def lines(report: TickReport) -> list[str]:
-    """Return a tick as log lines: one for each target, and one where the tick itself has something to say."""
-    out = [_line(report, each) for each in report.targets]
-    out += [f"  {each.target.name}: {moved}" for each in report.targets for moved in _moves(each)]
-    if report.reason or report.state_store != "ok" or not out:
-        reason = f": {report.reason}" if report.reason else ""
-        out.append(f"tick {report.result}{reason}; state store {report.state_store}")
-    return out
-
-
-def _line(report: TickReport, each: TargetReport) -> str:
-    judgement = each.judgement
-    letters = "".join(LETTERS[read.served_by] for read in each.reads)
-    parts = [
-        f"{report.scheduled_at:%H:%M:%S} {each.target.name} {judgement.target.verdict}",
-        f"primary {_word(each, 'primary')}",
-    ]
-    if judgement.secondary:
-        parts.append(f"secondary {_word(each, 'secondary')}")
-    parts += [f"reads {letters or 'none'}", _breaker(each)]
-    if each.write and not each.write.ok:
-        parts.append(f"write failed ({each.write.error_type})")
-    if each.replication.lag is not None:
-        parts.append(f"lag {each.replication.lag.total_seconds():.1f} s")
-    return " | ".join((*parts, f"{report.duration.total_seconds():.2f} s"))
-
-
-def _breaker(each: TargetReport) -> str:
-    known = breaker_document(each.breaker, each.target, each.forced)
-    told = f"breaker {each.breaker.state}"
-    if known["reads_until_trial"]:
-        told += f", trial after {known['reads_until_trial']} reads"
-    return told
-
-
-def _word(each: TargetReport, location: str) -> str:
-    judged = each.judgement.primary if location == "primary" else each.judgement.secondary
-    assert judged is not None, "asked for a location that was judged"  # noqa: S101 - by _line
-    error = judged.reading.error_type if judged.reading else None
-    return f"{judged.verdict} ({error})" if error else str(judged.verdict)
-
-
-def _moves(each: TargetReport) -> list[str]:
-    return [f"{move.from_state} -> {move.to_state}: {move.reason}" for move in each.transitions]

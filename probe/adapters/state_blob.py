@@ -35,6 +35,7 @@ from probe.ports import Loaded
 _LOAD_PAUSES = (0.1, 0.4)
 """Seconds before each further try of a load, within its bound: one 503 should not cost a tick its memory."""
 _PREFIX_LIMIT = 60
+_SHARD = re.compile(r"^[^/]+/shard-[0-9]+\.json$")
 
 
 class BlobStateStore:
@@ -54,7 +55,7 @@ class BlobStateStore:
     ) -> None:
         self._connection = connection
         self._container = container
-        self._prefix = safe(prefix)
+        self._vantage, self._prefix = prefix, safe(prefix)
         self._tokens = tokens
         self._bound = bound
 
@@ -87,6 +88,13 @@ class BlobStateStore:
                 raise
         await blobs.create_container(service, self._container)
         return await _upload(blob, document, tag)
+
+    async def vantages(self) -> list[str]:
+        """Return whose state is in this container: the first parts of its blobs' names."""
+        async with self._opened("listed", "") as service:
+            names = service.get_container_client(self._container).list_blob_names()
+            found = {name.partition("/")[0] async for name in names if _SHARD.search(name)}
+        return sorted(self._vantage if each == self._prefix else each for each in found)
 
     def _name(self, shard: int) -> str:
         return f"{self._prefix}/shard-{shard}.json"

@@ -1,9 +1,7 @@
 """The headline: what a target's document says, in the few words that somebody needs at 3 a.m.
 
-Rules kept here: it is made from the document alone, so that the page, the shell, the log and the alerts say the
-same; times are UTC; what is not known is said to be unknown; the worst comes first, and what to do first comes
-last. It tells of the four things apart: who serves reads, whether writes are taken, what would be lost, and
-whether the probe itself can be relied on.
+Rules kept here: it is made from the document alone, so that the page, the shell and the log say the same;
+times are UTC; what is not known is said to be unknown; the worst comes first, and what to do comes last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +18,7 @@ from probe.core.times import lasting
 from probe.core.verdict import EndpointVerdict, RedundancyVerdict, TargetVerdict
 
 LOSS_SHOWN = timedelta(days=1)
-"""How long lost writes stay in the headline: nothing brings them back, so the next shift must read of them."""
+"""How long lost writes stay in the headline: nothing brings them back, so the next shift must read it."""
 EVENT_SHOWN = timedelta(hours=1)
 """How long other events stay; what they caused, if it lasts, is in the verdicts."""
 
@@ -136,7 +134,7 @@ class Situation:
     ) -> Self:
         """Return the situation that a target's part of a report or of the status tells of.
 
-        Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` for a document of another make.
+        Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` for one of another make.
         """
         ends = document.get("endpoints") or {}
         replication = document.get("replication") or {}
@@ -192,7 +190,7 @@ class Situation:
         return self.write in ("failure", "not_tried") and self.write_error not in LOST_THE_RACE
 
     @property
-    def rank(self) -> Rank:  # noqa: PLR0911 - a table of conditions, the worst first
+    def rank(self) -> Rank:  # noqa: C901, PLR0911 - a table of conditions, the worst first
         """Return how much the target needs somebody."""
         ends = [each.verdict for each in (self.primary, self.secondary) if each]
         if self.verdict == TargetVerdict.UNAVAILABLE:
@@ -203,7 +201,8 @@ class Situation:
             return Rank.CORRUPT
         if self.verdict is None or not self.fresh:
             return Rank.SILENT
-        if self.verdict == TargetVerdict.REROUTED and not self.forced:
+        is_willed = self.forced is not None and self.primary.error is None
+        if self.verdict == TargetVerdict.REROUTED and not is_willed:
             return Rank.REROUTED
         if self.redundancy == RedundancyVerdict.UNPROTECTED:
             return Rank.UNPROTECTED
@@ -239,8 +238,8 @@ def fleet(situations: Sequence[Situation]) -> str:
     if not needing:
         return "All is well." if total == 1 else f"All is well with {total} of {total} targets."
     if total == 1:
-        return f"{needing[0].name} needs you: {_in_a_word(needing[0])}."
-    named = ", ".join(f"{each.name} ({_in_a_word(each)})" for each in needing[:_NAMED])
+        return f"{needing[0].name} needs you: {_IN_A_WORD[needing[0].rank]}."
+    named = ", ".join(f"{each.name} ({_IN_A_WORD[each.rank]})" for each in needing[:_NAMED])
     more = f" and {len(needing) - _NAMED} more" if len(needing) > _NAMED else ""
     need = "needs" if len(needing) == 1 else "need"
     return f"{len(needing)} of {total} targets {need} you: {named}{more}."
@@ -254,26 +253,20 @@ def worst_first(situations: Sequence[Situation]) -> list[Situation]:
     return sorted(situations, key=lambda each: (each.rank, each.name))
 
 
-def _in_a_word(known: Situation) -> str:
-    match known.rank:
-        case Rank.UNAVAILABLE | Rank.REROUTED | Rank.INCONCLUSIVE:
-            return str(known.verdict)
-        case Rank.LOSS:
-            return "failed over with loss"
-        case Rank.CORRUPT:
-            return "canary corrupt"
-        case Rank.SILENT:
-            return "no tick"
-        case Rank.GONE:
-            return "canary was gone"
-        case Rank.UNWRITTEN:
-            return "canary not written"
-        case Rank.UNSAVED:
-            return "state not saved"
-        case Rank.UNKNOWN:
-            return "redundancy unknown"
-        case _:
-            return str(known.redundancy)
+_IN_A_WORD = {
+    Rank.UNAVAILABLE: "unavailable",
+    Rank.LOSS: "failed over with loss",
+    Rank.CORRUPT: "canary corrupt",
+    Rank.SILENT: "no tick",
+    Rank.REROUTED: "rerouted",
+    Rank.UNPROTECTED: "unprotected",
+    Rank.INCONCLUSIVE: "inconclusive",
+    Rank.BEHIND: "behind the RPO",
+    Rank.GONE: "canary was gone",
+    Rank.UNWRITTEN: "canary not written",
+    Rank.UNSAVED: "state not saved",
+    Rank.UNKNOWN: "redundancy unknown",
+}
 
 
 def _silent(known: Situation) -> str:
@@ -292,7 +285,7 @@ def _lost(known: Situation) -> str:
     span = f"{_clock(_parsed(event['lost_from']))} to {_clock(_parsed(event['lost_to']))}"
     return (
         f"FAILED OVER WITH LOSS, seen at {_minute(_parsed(event['at']), known.now)}: {count} acknowledged "
-        f"{'write' if count == 1 else 'writes'} of the canary, made {span}, {'is' if count == 1 else 'are'} gone."
+        f"canary {'write' if count == 1 else 'writes'}, made {span}, {'is' if count == 1 else 'are'} gone."
     )
 
 
@@ -385,6 +378,8 @@ def _write(known: Situation) -> str:
         since = _since(known.primary.since, known.now)
     if known.write == "failure" and known.primary.error is None:
         return f"WRITES FAIL{since}: primary {_MEETS.get(error or '', f'answers {error}')}."
+    if known.write == "failure" and known.verdict == TargetVerdict.INCONCLUSIVE:
+        return "No write arrived either."
     if known.write == "failure":
         return "The primary takes no writes."
     if known.primary.error:
@@ -414,6 +409,8 @@ def _kept(known: Situation) -> str:
             return f"BEHIND the RPO{since}: {point}: a failover now may lose every write since."
         case RedundancyVerdict.UNPROTECTED:
             return f"UNPROTECTED{since}: {_short(known.redundancy_reason)}; {point}."
+        case _ if known.redundancy_reason == known.reason:  # told already
+            return f"{_capital(point)}."
         case _:
             return f"Redundancy unknown{since}: {_short(known.redundancy_reason)}; {point}."
 
@@ -421,7 +418,7 @@ def _kept(known: Situation) -> str:
 def _short(reason: str) -> str:
     """Return a reason without what the headline says itself: the last recovery point."""
     for tail in ("; no recovery point is known", "; the last recovery point is"):
-        reason = reason.split(tail)[0]
+        reason = reason.partition(tail)[0]
     return f"the secondary's{reason.removeprefix('its')}" if reason.startswith("its ") else reason
 
 
@@ -461,7 +458,10 @@ def _to_do(known: Situation) -> str | None:  # noqa: C901, PLR0911, PLR0912 - a 
         case Rank.UNAVAILABLE:
             return "Azure Service Health for both regions, then the network rules that changed today"
         case Rank.LOSS:
-            return "compare your own data of that time; turn geo-redundancy on again (an unplanned failover leaves LRS)"
+            return (
+                "compare your own data of that time, then turn geo-redundancy on again: "
+                "an unplanned failover leaves LRS"
+            )
         case Rank.CORRUPT:
             return "find out who else writes this blob, and keep it as it is"
         case Rank.SILENT if known.at is None:

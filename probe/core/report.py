@@ -57,8 +57,9 @@ class TargetReport:
     checks and the service stats. ``previous`` are the verdicts of the tick before (target, primary,
     secondary) and ``previous_redundancy`` that of its redundancy, ``None`` where there was none. ``skipped``
     names the steps that the budget cut off; ``unwritten`` says why the canary was not tried to be written.
-    ``events`` are this tick's; ``incident`` is the one that is open after it. ``told`` are the sums to
-    send with this tick, its own and those that waited; ``None`` while they go on waiting.
+    ``events`` are this tick's, ``recent`` the last ones with them; ``incident`` is the one that is open after
+    it. ``told`` are the sums to send with this tick, its own and those that waited; ``None`` while they go on
+    waiting.
     """
 
     target: Target
@@ -74,6 +75,7 @@ class TargetReport:
     previous_redundancy: str | None = None
     unwritten: str | None = None
     events: Sequence[Event] = ()
+    recent: Sequence[Event] = ()
     incident: Incident | None = None
     skipped: Sequence[str] = ()
     told: Tally | None = None

@@ -120,6 +120,7 @@ def _reported(
         previous_redundancy=old.history[-1].redundancy if old.history else None,
         unwritten=found.unwritten,
         events=step.events + done.events,
+        recent=done.record.events,
         incident=done.record.incident,
         skipped=found.skipped,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from probe import explain, status
+from probe import lines, status
 from probe.core.target import Forced, Location, Target
 from probe.status import Health, Memory, Page
 from tests.faults.world import MINUTE, NOON, World, clock, run, target, world
@@ -68,7 +68,7 @@ def test_a_target_whose_record_has_no_report_is_told_as_never_probed():
     found = document(probe)
 
     assert found["targets"][0]["verdict"] is None
-    assert "no tick is on record yet" in "\n".join(explain.status(found))
+    assert "no tick is on record yet" in "\n".join(lines.status(found)).lower()
 
 
 def test_forcing_that_has_expired_is_not_shown():
@@ -124,7 +124,7 @@ def test_a_store_out_of_reach_is_told_and_what_is_unknown_counts_as_not_fresh():
         "none",
     )
     assert healths(probe, Memory(), NOON) is Health.UNKNOWN
-    assert f"shard 0: {told}" in explain.status(found)
+    assert f"Shard 0: {told}" in " ".join("\n".join(lines.status(found)).split())
 
 
 async def ten_ticks_without_a_store(probe: World) -> list[Any]:
@@ -213,54 +213,3 @@ def test_reading_the_status_measures_and_changes_nothing():
     document(probe)
 
     assert (probe.store.records[0], probe.store.saves, len(probe.account.calls)) == before
-
-
-@pytest.mark.parametrize(
-    ("primary", "secondary", "parts"),
-    [
-        (
-            "ok",
-            "ok",
-            ["12:00:00 contoso ok", "primary healthy", "secondary inconclusive (404)", "reads PPPPP"],
-        ),
-        (
-            "503",
-            "404",
-            ["unavailable", "primary down (503)", "reads -----", "breaker open"],
-        ),
-        ("hang", "ok", ["inconclusive", "reads none"]),
-    ],
-)
-def test_a_ticks_line_says_who_served_and_what_is_wrong(primary: str, secondary: str, parts: list[str]):
-    probe = run(ticked(world(), (primary, secondary)))
-
-    line, *_ = status.lines(probe.telemetry.reports[0])
-
-    for each in parts:
-        assert each in line
-
-
-def test_a_skipped_tick_has_a_line_too():
-    async def main():
-        probe = world()
-        await probe.tick(NOON)
-        return await probe.tick(NOON)
-
-    assert status.lines(run(main())) == [
-        "tick skipped: a tick of the same or a later scheduled time has run already; state store ok"
-    ]
-
-
-def test_moves_and_a_failing_store_have_lines_of_their_own():
-    async def main():
-        probe = world()
-        await probe.tick()
-        await probe.until(NOON + MINUTE)
-        probe.account.behave("503", "ok")
-        probe.store.down()
-        return await probe.tick()
-
-    _, moved, store = status.lines(run(main()))
-
-    assert moved == "  contoso: closed -> open: 5 primary attempts failed in a row, the last with 503"
-    assert store == "tick completed; state store timeout"

@@ -1,0 +1,177 @@
+"""A tick in the log and at a terminal: who needs somebody first, and nothing green that is not."""
+
+import logging
+
+import pytest
+
+from probe import lines
+from probe.core.report import TickReport
+from tests.faults.world import MINUTE, NOON, World, run, target, world
+
+WARNING, INFO = logging.WARNING, logging.INFO
+
+
+async def ticked(probe: World, *scripts: tuple[str, str]) -> TickReport:
+    """Run a tick a minute, each with what primary and secondary do in it; return the last one's report."""
+    for number, (primary, secondary) in enumerate(scripts):
+        await probe.until(NOON + number * MINUTE)
+        probe.account.behave(primary, secondary)
+        report = await probe.tick()
+    return report
+
+
+def last(*scripts: tuple[str, str]) -> TickReport:
+    async def main() -> TickReport:
+        probe = world()
+        probe.account.begin()
+        return await ticked(probe, *scripts)
+
+    return run(main())
+
+
+def fleet(**behaviours: tuple[str, str]) -> TickReport:
+    """Return the second tick of a fleet: the first was in peace."""
+
+    async def main() -> TickReport:
+        probe = world(*map(target, behaviours))
+        for account in probe.accounts.values():
+            account.begin()
+        await probe.tick()
+        await probe.until(NOON + MINUTE)
+        for name, behaviour in behaviours.items():
+            probe.accounts[name].behave(*behaviour)
+        return await probe.tick()
+
+    return run(main())
+
+
+OK, BROKEN, GONE = ("ok", "ok"), ("503", "ok"), ("ok", "dns")
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "parts"),
+    [
+        ("ok", "ok", ["12:00:00 contoso ok, redundancy protected", "primary healthy", "reads PPPPP"]),
+        (
+            "503",
+            "404",
+            ["unavailable, redundancy protected", "primary down (503)", "reads -----", "breaker open"],
+        ),
+        ("hang", "ok", ["inconclusive, redundancy unknown", "reads none"]),
+    ],
+    ids=["ok", "unavailable", "hangs"],
+)
+def test_a_ticks_line_says_who_served_and_what_is_wrong(primary: str, secondary: str, parts: list[str]):
+    (_, line), *_ = lines.tick(last((primary, secondary)))
+
+    for each in parts:
+        assert each in line
+
+
+def test_a_quiet_tick_is_one_line_and_no_warning():
+    assert [level for level, _ in lines.tick(last(OK, OK))] == [INFO]
+
+
+def test_a_verdict_that_changed_is_a_warning_with_the_headline_and_one_that_holds_is_not():
+    changed, headline, moved = lines.tick(last(OK, BROKEN))
+    assert (changed[0], headline[0], moved[0]) == (WARNING, WARNING, WARNING)
+    assert headline[1].startswith("  contoso: Reads from the SECONDARY since 12:01 UTC: primary answers 503.")
+    assert (
+        moved[1] == "  contoso: breaker closed -> open: 5 primary attempts failed in a row, the last with 503"
+    )
+
+    assert [level for level, _ in lines.tick(last(OK, BROKEN, BROKEN))] == [INFO]
+
+
+def test_an_unavailable_tick_is_a_warning_however_long_it_lasts():
+    down = ("503", "503")
+
+    for count in (1, 2, 3):
+        assert lines.tick(last(OK, *[down] * count))[0][0] == WARNING
+
+
+def test_a_lost_secondary_is_a_warning_though_reads_are_ok():
+    (level, line), (_, headline) = lines.tick(last(OK, GONE))
+
+    assert level == WARNING
+    assert "contoso ok, redundancy unprotected" in line
+    assert "UNPROTECTED since 12:01 UTC" in headline
+
+
+def test_the_first_tick_warns_only_of_what_is_not_well():
+    assert lines.tick(last(OK))[0][0] == INFO
+    assert lines.tick(last(BROKEN))[0][0] == WARNING
+
+
+def test_a_skipped_tick_has_a_line_too():
+    async def main():
+        probe = world()
+        await probe.tick(NOON)
+        return await probe.tick(NOON)
+
+    assert lines.tick(run(main())) == [
+        (
+            INFO,
+            "tick skipped: a tick of the same or a later scheduled time has run already; state store ok",
+        )
+    ]
+
+
+def test_a_failing_store_has_a_warning_of_its_own():
+    async def main():
+        probe = world()
+        await probe.tick()
+        await probe.until(NOON + MINUTE)
+        probe.store.down()
+        return await probe.tick()
+
+    assert lines.tick(run(main()))[-1] == (WARNING, "tick completed; state store timeout")
+
+
+def test_a_fleet_is_told_worst_first_under_one_headline():
+    report = fleet(calm=OK, gone=GONE, broken=BROKEN, dead=("503", "503"))
+
+    (level, head), *rest = lines.tick(report)
+
+    assert (level, head) == (
+        WARNING,
+        "3 of 4 targets need you: dead (unavailable), broken (rerouted), gone (unprotected).",
+    )
+    assert [line.split()[1] for _, line in rest if line.startswith("12:")] == [
+        "dead",
+        "broken",
+        "gone",
+        "calm",
+    ]
+
+
+def test_the_overview_fits_80_columns_and_names_only_who_needs_somebody():
+    name = "a-storage-account-with-a-rather-long-name-of-its-own-for-tests"
+    shown = lines.once(fleet(**{name: ("503", "503")}, calm=OK, gone=GONE))
+
+    assert max(map(len, shown)) <= 80
+    table = shown.index("") + 2
+    assert [each.split()[:3] for each in shown[table : table + 3]] == [
+        ["a-storage-account-wit…", "unavailable", "unprotected"],
+        ["gone", "ok", "unprotected"],
+        ["calm", "ok", "protected"],
+    ]
+    assert not any(each.startswith("calm:") for each in shown)
+    assert any(each.startswith("gone: Reads from the primary") for each in shown)
+
+
+def test_a_row_says_since_when_what_it_tells_holds():
+    async def main():
+        probe = world()
+        probe.account.begin()
+        return await ticked(probe, OK, OK, GONE, GONE)
+
+    *_, row = lines.once(run(main()))
+
+    assert row.split()[:4] == ["contoso", "ok", "unprotected", "12:02"]
+
+
+def test_nothing_saved_is_told_with_since_when():
+    found = lines.once(last(OK, OK), unsaved=NOON - 5 * MINUTE)
+
+    assert "Saved state UNREADABLE since 11:55 UTC, 6 min" in " ".join(" ".join(found).split())
