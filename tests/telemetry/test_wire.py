@@ -233,7 +233,7 @@ def test_every_attribute_of_an_attempt_arrives_as_a_dimension_or_as_a_field_of_t
     dimensions = {key for each in attempts for key in each["properties"]}
     assert dimensions | fields == set(catalogue.ATTEMPT_SPAN.attributes)
     assert {each["name"].split()[0] for each in attempts} == {"GET", "PUT"}
-    assert {each["resultCode"] for each in attempts} == {"0", "200", "403", "503"}
+    assert {each["resultCode"] for each in attempts} == {"0", "200", "403", "404", "503"}
     assert {each["target"] for each in attempts} == {
         "orders.blob.core.windows.net:443",
         "orders-secondary.blob.core.windows.net:443",

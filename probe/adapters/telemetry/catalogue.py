@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from probe.core.breaker import State
+from probe.core.event import EventKind
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Outcome, Purpose
 from probe.core.replication import SyncStatus
 from probe.core.report import Result
 from probe.core.sums import ATTEMPT, BUCKETS, DELAY, PHASE, PHASES, TICK
 from probe.core.target import Location
-from probe.core.verdict import EndpointVerdict, TargetVerdict
+from probe.core.verdict import EndpointVerdict, RedundancyVerdict, TargetVerdict
 
 SCOPE = "probe"
 """The name of the meter, the logger and the tracer."""
@@ -110,6 +111,14 @@ INCONCLUSIVE = Metric(
     meaning="verdicts that claim neither an outage nor health, on an endpoint (with location) or on the "
     "target (without); they send no availability result",
     attributes=_WHERE,
+    pace=Pace.TICK,
+)
+REDUNDANCY = Metric(
+    name="probe.redundancy",
+    kind=Kind.GAUGE,
+    unit="1",
+    meaning="1 while the secondary protects the account's data, 0 when not; nothing is sent while unknown",
+    attributes=(*_WHO, "probe.verdict"),
     pace=Pace.TICK,
 )
 BREAKER_STATE = Metric(
@@ -217,6 +226,7 @@ METRICS = (
     READS,
     ENDPOINT_UP,
     INCONCLUSIVE,
+    REDUNDANCY,
     BREAKER_STATE,
     BREAKER_TRANSITIONS,
     REPLICATION_LAG,
@@ -264,7 +274,43 @@ VERDICT_CHANGED = Entry(
     meaning="the verdict on an endpoint (with location) or on the target (without) is not the last tick's",
     attributes=(*_WHO, "probe.location", "probe.from", "probe.to", "probe.reason"),
 )
-EVENTS = (BREAKER_TRANSITION, VERDICT_CHANGED)
+FAILOVER_WITH_LOSS = Entry(
+    name="FailoverWithLoss",
+    meaning="the primary has lost writes that it had acknowledged",
+    attributes=(*_WHO, "probe.reason", "probe.lost_from", "probe.lost_to"),
+    measurements=("lost_writes",),
+)
+SECOND_WRITER = Entry(
+    name="SecondWriter",
+    meaning="somebody else writes this canary",
+    attributes=(*_WHO, "probe.reason", "probe.writer"),
+)
+CANARY_GONE = Entry(
+    name="CanaryGone",
+    meaning="the canary, or its container, is no longer there",
+    attributes=(*_WHO, "probe.reason"),
+)
+INCIDENT_CLOSED = Entry(
+    name="IncidentClosed",
+    meaning="an incident is over: its summary",
+    attributes=(*_WHO, "probe.reason", "probe.began_at", "probe.ended_at"),
+    measurements=(
+        "duration_seconds",
+        "reads_lost",
+        "worst_read_seconds",
+        "served_primary",
+        "served_secondary",
+        "loss_bound_seconds",
+    ),
+)
+EVENT_OF = {
+    EventKind.FAILOVER_WITH_LOSS: FAILOVER_WITH_LOSS,
+    EventKind.SECOND_WRITER: SECOND_WRITER,
+    EventKind.CANARY_GONE: CANARY_GONE,
+    EventKind.INCIDENT_CLOSED: INCIDENT_CLOSED,
+}
+"""What each kind of event of the core is sent as."""
+EVENTS = (BREAKER_TRANSITION, VERDICT_CHANGED, *EVENT_OF.values())
 
 LOG_LINE = Entry(
     name="log lines",
@@ -315,11 +361,15 @@ ATTRIBUTES = {
     "http.request.method": "`GET`, `PUT`",
     "http.response.status_code": "absent when there was no answer",
     "probe.backend": "`azure_monitor`, `otlp`",
+    "probe.began_at": "when the incident began",
     "probe.breaker.state_name": _values(State),
     "probe.client_request.id": "`x-ms-client-request-id`",
+    "probe.ended_at": "when the incident ended",
     "probe.error.type": "as `error.type`",
     "probe.from": "a breaker's state or a verdict",
     "probe.location": _values(Location),
+    "probe.lost_from": "when the oldest of the lost writes was made",
+    "probe.lost_to": "when the newest of the lost writes was made",
     "probe.operation": "`load`, `save`, `clamp`",
     "probe.outcome": _values(Outcome),
     "probe.phase": _values(PHASES),
@@ -332,7 +382,9 @@ ATTRIBUTES = {
     "probe.target": "the target's name",
     "probe.to": "as `probe.from`",
     "probe.vantage": "where the probe runs (availability results carry it as run location)",
-    "probe.verdict": f"endpoint: {_values(EndpointVerdict)}; target: {_values(TargetVerdict)}",
+    "probe.writer": "who else writes the canary, as its stamp says",
+    "probe.verdict": f"endpoint: {_values(EndpointVerdict)}; target: {_values(TargetVerdict)}; "
+    f"redundancy: {_values(RedundancyVerdict)}",
     "server.address": "the endpoint's host",
     "server.port": "the endpoint's port",
     "url.full": "the endpoint's URL, never with a query",

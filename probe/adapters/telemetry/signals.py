@@ -31,7 +31,7 @@ from probe.core.sums import (
     single,
 )
 from probe.core.target import Location
-from probe.core.verdict import EndpointJudgement, EndpointVerdict, TargetVerdict
+from probe.core.verdict import EndpointJudgement, EndpointVerdict, RedundancyVerdict, TargetVerdict
 
 type Value = str | int | float | bool
 type Attributes = dict[str, Value]
@@ -143,6 +143,12 @@ def _of_target(report: TickReport, target: TargetReport) -> Iterator[Measurement
     since, who = report.started_at, _who(report, target)
     if target.judgement.target.verdict is TargetVerdict.INCONCLUSIVE:
         yield _measure(catalogue.INCONCLUSIVE, 1, since, who)
+    redundancy = target.judgement.redundancy
+    if redundancy and redundancy.verdict is not RedundancyVerdict.UNKNOWN:
+        held: Attributes = {**who, "probe.verdict": str(redundancy.verdict)}
+        yield _measure(
+            catalogue.REDUNDANCY, int(redundancy.verdict is RedundancyVerdict.PROTECTED), since, held
+        )
     state = target.breaker.state
     named: Attributes = {**who, "probe.breaker.state_name": str(state)}
     yield _measure(catalogue.BREAKER_STATE, BREAKER_STATES[state], since, named)
@@ -300,6 +306,16 @@ def _events(report: TickReport, target: TargetReport) -> Iterator[Event]:
             measurements=dict(move.figures),
         )
     yield from _verdict_changes(report, target, who)
+    for each in target.events:
+        words = {f"probe.{key}": value for key, value in each.details.items() if isinstance(value, str)}
+        numbers = {key: value for key, value in each.details.items() if isinstance(value, (int, float))}
+        yield Event(
+            name=catalogue.EVENT_OF[each.kind].name,
+            at=each.at,
+            message=f"{target.target.name}: {each.reason}",
+            attributes={**who, "probe.reason": each.reason, **words},
+            measurements=numbers,
+        )
 
 
 def _verdict_changes(report: TickReport, target: TargetReport, who: Attributes) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from probe import tick
 from probe.adapters.state import MemoryStateStore
@@ -69,6 +70,9 @@ class Scene:
     lag: timedelta = timedelta(seconds=20)
     known: SyncStatus | None = SyncStatus.LIVE
     store: bool = True
+    happened: Literal["failover", "second writer", "gone"] | None = None
+    """What was done to the account before the tick: its newest writes were lost, somebody else wrote, or the
+    canary was deleted."""
     again: bool = False
     """The timer fires a second time for the scheduled time of the scene before."""
 
@@ -89,6 +93,9 @@ TAPES: dict[str, tuple[Scene, ...]] = {
     "both_down": (*_ticks(1), *_ticks(1, primary=BUSY, secondary=BUSY)),
     "blind": (*_ticks(1), *_ticks(1, primary=REFUSED, secondary=REFUSED, store=False)),
     "slow_primary": (*_ticks(1), *_ticks(1, primary=SLOW)),
+    "failover": (*_ticks(4), *_ticks(1, happened="failover")),
+    "second_writer": (*_ticks(2), *_ticks(1, happened="second writer")),
+    "canary_gone": (*_ticks(2), *_ticks(1, happened="gone")),
     "twice": (*_ticks(1), Scene(again=True)),
 }
 """What can happen, by name. Most begin with healthy ticks, so that there is something to differ from."""
@@ -167,8 +174,8 @@ class _Session:
 
     def _shown(self, location: Location) -> Stamp | None:
         written, lag = self._world.written[self._target.name], self._world.scene.lag
-        if location is Location.PRIMARY:
-            return written[-1]
+        if location is Location.PRIMARY or not written:
+            return written[-1] if written else None
         there = [each for each in written if each.written_at <= self._world.clock.now - lag]
         return there[-1] if there else written[0]
 
@@ -288,6 +295,15 @@ def _begin(endpoints: _World, scene: Scene, number: int) -> None:
     clock = endpoints.clock
     clock.now = max(clock.now, START + number * INTERVAL) + 200 * _MS
     endpoints.scene = scene
+    for written in endpoints.written.values():
+        match scene.happened:
+            case "failover":
+                del written[-2:]
+            case "second writer":
+                newest = written[-1]
+                written.append(replace(newest, sequence=newest.sequence + 1, writer="a laptop"))
+            case "gone":
+                written.clear()
 
 
 def fleet(count: int) -> list[Target]:
