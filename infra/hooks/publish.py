@@ -46,6 +46,7 @@ SPARING = (1, 24, 1)
 ANCESTORS = 8
 
 PARAMETERS = Path(__file__).parents[1] / "main.parameters.json"
+PROJECT = Path(__file__).parents[2] / "azure.yaml"
 
 
 def say(text: str) -> None:
@@ -150,7 +151,7 @@ def published(app: str, group: str, package: Path, sleep: Callable[[float], obje
     words = (
         *("az", "functionapp", "deployment", "source", "config-zip"),
         *("--resource-group", group, "--name", app, "--subscription", subscription()),
-        *("--src", str(package), "--build-remote", "true", "--timeout", "900"),
+        *("--src", str(package), "--build-remote", remote_build(), "--timeout", "900"),
     )
     for attempt in range(1, TRIES + 1):
         say(f"Publishing to {app} ({attempt} of {TRIES})")
@@ -162,6 +163,12 @@ def published(app: str, group: str, package: Path, sleep: Callable[[float], obje
             return False
         sleep(PAUSE)
     return False
+
+
+def remote_build() -> str:
+    """Return whether the platform builds, as azure.yaml says it of the first vantage: true or false."""
+    found = re.search(r"^ *remoteBuild: *(true|false)", PROJECT.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else "true"
 
 
 def warn_of_shared_regions() -> None:

@@ -269,6 +269,21 @@ def test_the_other_vantages_get_the_same_package(tools, monkeypatch):
     assert all("--subscription 0 " in each for each in published)
 
 
+@pytest.mark.parametrize("built", ["true", "false"])
+def test_further_vantages_are_built_where_the_first_one_is(tools, monkeypatch, tmp_path, built):
+    deployed(monkeypatch, "first", "second")
+    tools("azd", PACKS)
+    tools("az", "exit 0")
+    publish = module()
+    text = publish.PROJECT.read_text()
+    monkeypatch.setattr(publish, "PROJECT", tmp_path / "azure.yaml")
+    publish.PROJECT.write_text(text.replace("remoteBuild: true", f"remoteBuild: {built}"))
+
+    publish.publish(sleep=pytest.fail)
+
+    assert f"--build-remote {built}" in tools.calls()[-1]
+
+
 def test_a_grant_that_has_not_spread_is_waited_for(tools, monkeypatch, tmp_path):
     deployed(monkeypatch, "first", "second")
     tools("azd", PACKS)
