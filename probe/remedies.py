@@ -14,6 +14,7 @@ from shlex import quote
 from urllib.parse import urlsplit
 
 from probe.adapters.checkup import Answer
+from probe.connections import LOOPBACK
 from probe.core.connection import Authorization, Entra, Sas, SharedKey
 from probe.core.reading import Fault, fault_of
 
@@ -105,6 +106,10 @@ _SERVER_ERRORS = range(500, 600)
 
 def _of_the_path(need: Need, answer: Answer) -> Verdict:
     host = urlsplit(need.url).hostname or ""
+    if host in LOOPBACK and answer.error_type in ("refused", "connect_timeout"):
+        return Verdict(
+            whose=Whose.PATH, remedy="Nothing takes connections there: start the emulator (Azurite)."
+        )
     if answer.status is not None:
         remedy = (
             "Try again; if it stays so, look at https://status.azure.com, and at the account's own health:"

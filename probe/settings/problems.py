@@ -17,7 +17,8 @@ HIDDEN = "(not shown, as it may hold a secret)"
 _SECRET = re.compile(
     r"(key|signature|sig|secret|password|pwd|token|credential)[\"']?\s*[=:]"  # named so
     r"|//[^/]*@"  # a user and a password in a URL
-    r"|[A-Za-z0-9+/_-]{20,}={1,2}|\beyJ[A-Za-z0-9_-]{10}"  # base64 with its padding; a token
+    # From a word's beginning only: from each of its characters, a long one would take seconds.
+    r"|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20,}={1,2}|\beyJ[A-Za-z0-9_-]{10}"  # padded base64; a token
     r"|[A-Za-z0-9_~.-]{3}[0-9]Q~",  # an Entra client secret, as gitleaks (azure-ad-client-secret) knows it
     re.IGNORECASE,
 )

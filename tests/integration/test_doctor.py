@@ -180,9 +180,9 @@ async def test_without_any_setting_the_table_still_stands(tmp_path):
 @pytest.mark.parametrize(
     ("side", "fault", "options", "step", "whose", "remedy"),
     [
-        ("primary", "refuse", {}, "tcp", Whose.PATH, "az storage account network-rule add"),
-        ("secondary", "refuse", {}, "tcp", Whose.PATH, "az storage account network-rule add"),
-        ("primary", "connect_drop", {}, "tcp", Whose.PATH, "az storage account network-rule add"),
+        ("primary", "refuse", {}, "tcp", Whose.PATH, "start the emulator"),
+        ("secondary", "refuse", {}, "tcp", Whose.PATH, "start the emulator"),
+        ("primary", "connect_drop", {}, "tcp", Whose.PATH, "start the emulator"),
         ("primary", "black_hole", {}, "answer", Whose.PATH, "proxies and firewalls"),
         ("primary", "garbage", {}, "answer", Whose.PATH, "proxies and firewalls"),
         ("secondary", "status", {"code": 503}, "answer", Whose.SERVICE, "status.azure.com"),
@@ -417,7 +417,7 @@ async def test_a_closed_firewall_is_told_apart_from_a_missing_role(https_pair, a
 @pytest.mark.parametrize(
     ("fault", "options", "fails", "remedy"),
     [
-        ("refuse", {}, "tcp", "network-rule add"),
+        ("refuse", {}, "tcp", "start the emulator"),
         ("status", {"code": 403, "error": "AuthenticationFailed", "only": "writes"}, "save", "keys list"),
         ("status", {"code": 403, "error": "AuthenticationFailed", "path": "sig="}, "save", "keys list"),
     ],

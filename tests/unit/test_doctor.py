@@ -76,6 +76,7 @@ def test_a_missing_role_names_role_scope_and_who_needs_it(entra: Entra, assignee
         (KEY, answer("429"), Whose.SERVICE, "https://status.azure.com"),
         (KEY, answer("dns"), Whose.PATH, "nslookup contoso.blob.core.windows.net"),
         (KEY, answer("tls"), Whose.PATH, "openssl s_client"),
+        (KEY, answer("refused"), Whose.PATH, "network-rule add --account-name contoso"),
         (KEY, answer("connect_timeout"), Whose.PATH, "network-rule add"),
         (KEY, answer("reset"), Whose.PATH, "proxies and firewalls"),
         (KEY, answer("400"), Whose.OURS, "Check the endpoint"),
