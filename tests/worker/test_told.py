@@ -50,7 +50,7 @@ async def test_a_bad_schedule_leaves_the_timer_out_and_the_status_tells_why(pair
 
 @session_loop
 async def test_an_error_of_an_http_function_leaves_its_instance_by_the_error_stream(pair, until):
-    """The health says only that it is stale; why is in the host's stream, once however often it is asked."""
+    """The health says only that it is not known; why is in the stream, once however often it is asked."""
     pair.host.fault("status", code=503)
     more = {"PROBE_VANTAGE": "told", **SWITCH}
     async with host(pair, "health", **more) as running:
@@ -58,7 +58,7 @@ async def test_an_error_of_an_http_function_leaves_its_instance_by_the_error_str
         await until(lambda: exported(running, "cannot be read"), "the reason")
         (line,) = exported(running, "cannot be read")
 
-    assert answers == {(503, "stale")}
+    assert answers == {(503, "unknown")}
     assert (line.category, line.level) == (CONSOLE, logging.ERROR)
     assert "the state of shard 0" in line.message
 
