@@ -211,7 +211,8 @@ def _sign_of_life(found: Settings, environment: Mapping[str, str]) -> SignOfLife
         authority=environment.get("AZURE_AUTHORITY_HOST"),
         targets=found.targets,
     )
-    return life.Life(hosts, here=life.is_here(found.targets))
+    # A store that is remote is part of the network that may be at fault.
+    return life.Life(hosts, here=store is None and life.is_here(found.targets))
 
 
 def _store(found: StateSettings, vantage: str, tokens: "Tokens") -> StateStore:

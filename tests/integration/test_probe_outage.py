@@ -139,7 +139,8 @@ async def test_both_down_is_unavailable_with_both_reasons(pair, ticking):
 
 
 async def test_the_probes_own_network_is_suspected_before_both_endpoints_and_the_store(pair):
-    app = compose.build(environment(pair, "AzureWebJobsStorage"))
+    nobody = {"AZURE_AUTHORITY_HOST": "nowhere.invalid"}
+    app = compose.build(environment(pair, "AzureWebJobsStorage", **nobody))
     probe = Ticking(app)
     await probe.tick()
 
