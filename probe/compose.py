@@ -184,9 +184,7 @@ def build(environment: Mapping[str, str], *, debug: bool = False, writer: str | 
     canaries = CanaryWriter(body=body, writer=writer or found.vantage, tokens=tokens, clock=utc_now)
     sending = telemetry.build(_telemetry(found, environment, debug=debug))
     world = World(
-        endpoints=Endpoints(
-            connections=found.connections, tokens=tokens, write=canaries.write, clock=utc_now
-        ),
+        endpoints=Endpoints(connections=found.connections, tokens=tokens, canaries=canaries, clock=utc_now),
         store=_store(found.state, found.vantage, tokens),
         telemetry=sending,
         clock=utc_now,

@@ -1,7 +1,7 @@
 """What an attempt shows the service: a signed query, or a bearer token to be had from a token source.
 
-Rules kept here: a bearer token never goes over http; a signature that is made here reads and nothing else,
-lives for ``LIFETIME``, and is good over https alone where the endpoint is https.
+Rules kept here: a bearer token never goes over http; a signature that is made here does one thing, reading or
+writing blobs, lives for ``LIFETIME``, and is good over https alone where the endpoint is https.
 """
 
 from dataclasses import dataclass, field
@@ -43,14 +43,17 @@ class Grant:
     entra: Entra | None = None
 
 
-def grant(connection: Connection, url: str, *, now: datetime) -> Grant:
-    """Return what is shown to the service at a URL. Raises ``ConfigurationError`` where nothing may be."""
+def grant(connection: Connection, url: str, *, now: datetime, write: bool = False) -> Grant:
+    """Return what is shown to the service at a URL, to read there, or to ``write`` a blob.
+
+    Raises ``ConfigurationError`` where nothing may be.
+    """
     https = urlsplit(url).scheme == "https"
     match connection.authorization:
         case Sas(token=token):
             return Grant(query=token.lstrip("?"))
         case SharedKey() as key:
-            return Grant(query=_signed(key, https=https, now=now))
+            return Grant(query=_signed(key, https=https, now=now, write=write))
         case Entra() as entra if https:
             return Grant(entra=entra)
         case Entra():
@@ -61,7 +64,7 @@ def grant(connection: Connection, url: str, *, now: datetime) -> Grant:
             raise ConfigurationError((problem,))
 
 
-def _signed(key: SharedKey, *, https: bool, now: datetime) -> str:
+def _signed(key: SharedKey, *, https: bool, now: datetime, write: bool) -> str:
     # Imported here: it costs a cold start about 0.3 s, which a connection by identity need not pay.
     from azure.storage.blob import (  # noqa: PLC0415
         AccountSasPermissions,
@@ -74,8 +77,8 @@ def _signed(key: SharedKey, *, https: bool, now: datetime) -> str:
         return generate_account_sas(
             key.account,
             key.key,
-            resource_types=ResourceTypes(service=True, object=True),
-            permission=AccountSasPermissions(read=True),
+            resource_types=ResourceTypes(service=not write, object=True),
+            permission=AccountSasPermissions(read=not write, write=write),
             expiry=now + LIFETIME,
             services=Services(blob=True),
             protocol="https" if https else None,

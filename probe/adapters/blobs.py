@@ -2,38 +2,34 @@
 
 Rules kept here: SDK types come in and ours go out, through the one table ``MEANINGS``; a client goes to one
 host, follows no redirect, and lives for one call, under one deadline, so that no connection outlives its
-tick; a PUT is never repeated, by the SDK or by aiohttp under it; no message carries a query, where a
-signature is.
+tick (see ``transport``, which the SDK's requests go out by); a PUT is never repeated; whatever the SDK raises
+over an answer is an answer that cannot be used, never a bug of the tick; no message carries a query, where a
+signature is. The body of a failure is not read: its status and its ``x-ms-`` headers say enough.
 """
 
 import asyncio
-import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum, auto
-from io import BytesIO
+from traceback import walk_tb
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import aiohttp
-from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from azure.core import MatchConditions
 from azure.core import exceptions as azure
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
-from probe.adapters import failures
-from probe.adapters.authorization import TokenError, TokenSource
-from probe.adapters.failures import RAISED, Where, plain
-from probe.adapters.phases import Stopwatch, timing, tls_context, trace_config
-from probe.adapters.resolver import ThreadPerLookup
+from probe.adapters.authorization import TokenSource
+from probe.adapters.exchange import Limits
+from probe.adapters.failures import plain
+from probe.adapters.transport import ExchangeTransport, Failed
 from probe.core.connection import Connection, Entra, Sas, SharedKey
+from probe.core.errors import ProbeError
 from probe.core.reading import Fault, error_of_status, fault_of
 from probe.core.redaction import without_queries
 
@@ -42,61 +38,37 @@ MISSING = frozenset({CONTAINER_MISSING, "BlobNotFound"})
 """The service's codes for what is not there; a 404 with another code came from somebody else."""
 CHANGED = MISSING | {"ConditionNotMet", "BlobAlreadyExists"}
 """The service's codes for a conditional PUT that lost to somebody else's PUT or delete."""
-_SDK = ("azure", "aiohttp", "isodate")
 _CONNECT_TIMEOUT = timedelta(seconds=2)
-
-
-class Meaning(Enum):
-    """Where an SDK exception says what happened."""
-
-    STATUS = auto()
-    """In the status of the response that it carries."""
-    CAUSE = auto()
-    """In the transport's exception under it."""
-    ITSELF = auto()
-    """In its own class."""
+_CONNECT_SHARE = 0.8
+"""Of an act's bound: what a connection may take, so that what did not come about can still be named."""
+_SIZE_LIMIT = 256 * 1024
+"""The most bytes of an answer's body where no blob is asked for; a page of one name has about 1 KiB."""
+_GOOD = range(200, 300)
 
 
 class AnswerError(Exception):
-    """The SDK stumbled over an answer, with whatever its codecs and parsers raise: no answer of Azure's."""
+    """An answer is not what the service says; ``status`` is the answer's, where it is known."""
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(f"the answer cannot be used ({why})")
+        self.status = status
 
 
-MEANINGS: dict[type[Exception], tuple[Meaning, str]] = {
-    AnswerError: (Meaning.ITSELF, "protocol"),
-    # What the service answered; the second is the error.type where the exception carries no response.
-    azure.HttpResponseError: (Meaning.STATUS, "protocol"),
-    azure.ClientAuthenticationError: (Meaning.STATUS, "401"),
-    azure.ResourceExistsError: (Meaning.STATUS, "409"),
-    azure.ResourceNotFoundError: (Meaning.STATUS, "404"),
-    azure.ResourceModifiedError: (Meaning.STATUS, "412"),
-    azure.ResourceNotModifiedError: (Meaning.STATUS, "protocol"),
-    azure.ODataV4Error: (Meaning.STATUS, "protocol"),
-    azure.TooManyRedirectsError: (Meaning.STATUS, "protocol"),
-    azure.DecodeError: (Meaning.STATUS, "protocol"),
-    azure.IncompleteReadError: (Meaning.ITSELF, "truncated"),
-    azure.DeserializationError: (Meaning.ITSELF, "protocol"),
-    # What happened on the way; the second is the error.type where nothing is under the exception.
-    azure.AzureError: (Meaning.CAUSE, "protocol"),
-    azure.ServiceRequestError: (Meaning.CAUSE, "refused"),
-    azure.ServiceRequestTimeoutError: (Meaning.CAUSE, "connect_timeout"),
-    azure.ServiceResponseError: (Meaning.CAUSE, "protocol"),
-    azure.ServiceResponseTimeoutError: (Meaning.CAUSE, "timeout"),
-    azure.StreamConsumedError: (Meaning.ITSELF, "protocol"),
-    azure.StreamClosedError: (Meaning.ITSELF, "protocol"),
-    azure.ResponseNotReadError: (Meaning.ITSELF, "protocol"),
-    # A request of ours that cannot even be put into words.
-    azure.SerializationError: (Meaning.ITSELF, "400"),
-}
-"""Every exception of azure.core, and where its ``error.type`` is found; a subclass is as its base."""
-
-ERRORS: tuple[type[BaseException], ...] = (
-    AnswerError,
+ERRORS: tuple[type[Exception], ...] = (
     azure.AzureError,
     azure.DeserializationError,
     azure.SerializationError,
-    *RAISED,
+    AnswerError,
+    TimeoutError,
 )
 """What a call of the SDK raises when storage, or the way to it, fails."""
+_WITHOUT_ANSWER: dict[type[Exception], str] = {
+    azure.ClientAuthenticationError: "401",  # no token could be had
+    azure.SerializationError: "400",  # a request of ours that cannot even be put into words
+    azure.IncompleteReadError: "truncated",
+    TimeoutError: "timeout",
+}
+"""The ``error.type`` of what is raised without an answer or a failed exchange under it; else ``protocol``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,52 +83,45 @@ class Failure:
     request_id: str | None = None
 
 
-def failure_of(error: BaseException, where: Where) -> Failure:
-    """Return what an exception of the SDK, or of the transport under it, means.
-
-    Raises ``ProbeError`` where it says something of this machine, as the transport's own table does.
-    """
-    meaning, otherwise = next(
-        (MEANINGS[each] for each in type(error).__mro__ if each in MEANINGS), (Meaning.CAUSE, "protocol")
-    )
-    said = f"{where.address}: {_said(error)}"
-    match meaning:
-        case Meaning.CAUSE:
-            cause = _transport_error(error)
-            under = failures.failure_of(cause, where) if cause else None
-            return _failure(error, under.error_type if under else otherwise, under.detail if under else said)
-        case Meaning.STATUS:
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            code = " ".join(str(each) for each in (status, service_error(error)) if each)
-            said = ": ".join(part for part in (where.address, code, _said(error)) if part)
-            return _failure(error, (error_of_status(status) if status else None) or otherwise, said)
-        case Meaning.ITSELF:
-            return _failure(error, otherwise, said)
+def failure_of(error: Exception, url: str) -> Failure:
+    """Return what one of ``ERRORS``, raised by a call to a URL, means."""
+    met = _met(error)
+    if met is not None:
+        return _told(error, met.failure.error_type, met.failure.detail, met.status)
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    code = " ".join(str(each) for each in (status, service_error(error)) if each)
+    said = ": ".join(part for part in (_address(url), code, _said(error)) if part)
+    otherwise = next((each for kind, each in _WITHOUT_ANSWER.items() if isinstance(error, kind)), "protocol")
+    if isinstance(status, int):  # an answer to a PUT that is a 200, or to a GET that is a 201, is nobody's
+        return _told(error, error_of_status(status) or "protocol", said, status)
+    return _told(error, otherwise, said, None)
 
 
-def is_path_fault(error: BaseException) -> bool:
+def is_too_large(error: Exception) -> bool:
+    """Return whether an answer had a longer body than was asked for."""
+    met = _met(error)
+    return met is not None and met.failure.error_type == "size"
+
+
+def is_path_fault(error: Exception) -> bool:
     """Return whether a failure is the endpoint's or the path's, so that the same call may well succeed."""
-    nowhere = Where(address="", phase=None)
-    return fault_of(failure_of(error, nowhere).error_type) is Fault.PATH
+    return fault_of(failure_of(error, "").error_type) is Fault.PATH
 
 
-def _transport_error(error: BaseException) -> BaseException | None:
-    """Return the transport's exception under one of the SDK's, or the exception itself where it is one."""
-    seen: BaseException | None = error
-    while seen is not None and (isinstance(seen, _DroppedError) or not isinstance(seen, RAISED)):
-        seen = getattr(seen, "inner_exception", None) or seen.__cause__
-    return seen
+def _met(error: BaseException | None) -> Failed | None:
+    """Return what the exchange met under one of the SDK's exceptions, if it is that."""
+    while error is not None and not isinstance(error, Failed):
+        error = error.__cause__
+    return error
 
 
-def _failure(error: BaseException, error_type: str, said: str) -> Failure:
-    response = getattr(error, "response", None)
-    headers: Mapping[str, str] = getattr(response, "headers", None) or {}
-    notes = getattr(error, "__notes__", ())
+def _told(error: Exception, error_type: str, said: str, status: int | None) -> Failure:
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
     return Failure(
         error_type=error_type,
-        detail=plain(": ".join((*notes, said))),
+        detail=plain(": ".join((*getattr(error, "__notes__", ()), said))),
         remedy=_remedy(error_type),
-        status_code=getattr(response, "status_code", None),
+        status_code=status,
         service_error=service_error(error),
         request_id=headers.get("x-ms-request-id"),
     )
@@ -171,6 +136,8 @@ def service_error(error: BaseException) -> str | None:
 
 def _said(error: BaseException) -> str:
     """Return the first line of what the service said, without queries; the rest repeats ids."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return without_queries(first).rstrip(".")
 
@@ -189,26 +156,10 @@ def _remedy(error_type: str) -> str:
             return "check the endpoint and the names of the container and the blob"
 
 
-def where(url: str, watch: Stopwatch) -> Where:
-    """Return where a call to a URL is, for what its failure is told as."""
+def _address(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Where(address=f"{parts.hostname}:{port}", phase=watch.phase, reused=watch.reused)
-
-
-async def ready(connection: Connection, tokens: TokenSource) -> None:
-    """Have the token at hand before a call is timed: a slow identity is not a slow endpoint.
-
-    Raises ``ClientAuthenticationError``, as the call itself would.
-    """
-    match connection.authorization:
-        case Entra() as entra:
-            try:
-                await tokens.get(entra)
-            except TokenError as error:
-                raise azure.ClientAuthenticationError(f"no token: {error}") from error
-        case _:
-            return
+    return f"{parts.hostname}:{port}" if parts.hostname else ""
 
 
 def _credential(
@@ -223,95 +174,50 @@ def _credential(
             return tokens.credential(entra)
 
 
-class _DroppedError(aiohttp.ClientConnectionError):
-    """Carries, as its cause, what aiohttp would answer with a second request."""
-
-
-class _Transport(AioHttpTransport):  # type: ignore[misc] # azure-core exports it untyped
-    """The SDK's transport over a session that goes the way of the measured attempts, timed like them."""
-
-    def __init__(self, watch: Stopwatch, *, bound: timedelta, connect_timeout: timedelta) -> None:
-        super().__init__(
-            session=_session(self._once),
-            connection_timeout=connect_timeout.total_seconds(),
-            read_timeout=bound.total_seconds(),
-        )
-        self._watch = watch
-        self._answers: list[aiohttp.ClientResponse] = []
-
-    async def send(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as its base has it
-        return await super().send(request, trace_request_ctx=self._watch, **options)
-
-    def _get_request_data(self, request: Any) -> Any:  # noqa: ANN401 - as its base has it
-        """Hand a body over as a stream: aiohttp warns of long ones in one piece, which hold the loop up."""
-        data = super()._get_request_data(request)
-        return BytesIO(data) if isinstance(data, bytes) else data
-
-    async def close(self) -> None:
-        """Close what the SDK left open as well: an answer whose body failed keeps its connection."""
-        for answer in self._answers:
-            answer.close()
-        await super().close()
-
-    async def _once(self, request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
-        """Keep aiohttp from repeating a PUT whose connection was dropped: the first may well have arrived."""
-        try:
-            answer = await send(request)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise _DroppedError from error
-        self._answers.append(answer)
-        return answer
-
-
-def _session(middleware: ClientMiddlewareType) -> aiohttp.ClientSession:
-    """Return a session with no proxies, cookies, cached names or repetition."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=ThreadPerLookup(), use_dns_cache=False, ssl=tls_context()),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trace_configs=[trace_config()],
-        middlewares=[middleware],
-    )
-
-
 @asynccontextmanager
 async def opened(
     connection: Connection,
     tokens: TokenSource,
     *,
-    watch: Stopwatch,
     bound: timedelta,
     connect_timeout: timedelta = _CONNECT_TIMEOUT,
+    size: int = _SIZE_LIMIT,
 ) -> AsyncIterator[BlobServiceClient]:
-    """Open a client to the primary for one call, which ``watch`` times; ``TimeoutError`` after ``bound``."""
+    """Open a client to the primary for the calls of one act; ``TimeoutError`` after ``bound``.
+
+    ``size`` is the most bytes that an answer's body may have. Raises ``AnswerError`` where the SDK
+    stumbles over an answer.
+    """
+    seconds = bound.total_seconds()
+    transport = ExchangeTransport(
+        limits=Limits(
+            deadline=seconds, connect=min(seconds * _CONNECT_SHARE, connect_timeout.total_seconds())
+        ),
+        wanted=lambda status: size if status in _GOOD else None,
+    )
     client = BlobServiceClient(
         connection.primary,
         credential=_credential(connection, tokens),
         retry_total=0,
-        transport=_Transport(watch, bound=bound, connect_timeout=connect_timeout),
+        transport=transport,
         permit_redirects=False,
     )
-    token = timing.set(watch)
     try:
-        async with asyncio.timeout(bound.total_seconds()), client:
+        async with asyncio.timeout(seconds), client:
             yield client
-    except ERRORS:
-        raise
+    except TimeoutError as error:
+        raise error from transport.met
     except Exception as error:
-        if not _is_the_sdks(error):
-            raise
-        raise AnswerError(f"the answer cannot be read ({type(error).__name__})") from error
-    finally:
-        timing.reset(token)
+        known = isinstance(error, (*ERRORS, ProbeError))
+        if not known and _is_of_the_sdk(error):
+            raise AnswerError(type(error).__name__, transport.status) from error
+        raise
 
 
-def _is_the_sdks(error: BaseException) -> bool:
-    """Return whether an exception came out of the SDK or what is under it, and so is no bug of ours.
-
-    What its codecs and parsers raise over a hostile answer is a long list that no table would hold.
-    """
-    frames = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
-    return any(each.partition(".")[0] in _SDK for each in frames)
+def _is_of_the_sdk(error: Exception) -> bool:
+    """Return whether an exception came up through the SDK's own code."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(str(frame.f_globals.get("__name__", "")).startswith("azure.") for frame in frames)
 
 
 async def put(  # noqa: PLR0913 - a PUT's parts

@@ -1,4 +1,7 @@
-"""The measured attempt: what one GET to one endpoint showed, told as a reading.
+"""The measured attempt: what one request to one endpoint showed, told as a reading.
+
+A read, a trial and a check GET the blob, the stats are a GET as well, and a write is one PUT of it: the same
+way, signed alike, measured alike.
 
 Rules kept here: whatever an endpoint does is data; only what says nothing of it is raised (see
 ``failures``). An attempt is one request (see ``exchange``); the two locations never share a connection, even
@@ -7,11 +10,12 @@ its duration. No secret, and no text of a stranger unwashed, gets into a reading
 """
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ssl import SSLContext
 from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
 
 from probe import __version__
 from probe.adapters import service_stats
@@ -27,6 +31,10 @@ from probe.core.replication import Sync
 from probe.core.target import Location, Target
 from probe.ports import Clock
 
+if TYPE_CHECKING:  # they bring the storage SDK, which a read-only probe by identity need not wait for
+    from probe.adapters.blobs import Failure
+    from probe.adapters.storage import Body
+
 API_VERSION = "2023-11-03"
 """``x-ms-version``: stable, and new enough for everything asked here."""
 _HEADERS = {
@@ -38,9 +46,29 @@ _METADATA = "x-ms-meta-"
 _ID_LIMIT = 64
 _REQUEST_ID = "x-ms-request-id"
 """In every answer of Azure Storage: https://learn.microsoft.com/rest/api/storageservices/get-blob"""
+_CREATED = 201
+_CONTAINER_MISSING = "ContainerNotFound"
 
-type Writer = Callable[[Target, Connection, int, str | None], Awaitable[tuple[Reading, Stamp | None]]]
-"""Writes the canary to the primary, as ``ports.Session.write`` says."""
+
+class Canaries(Protocol):
+    """What is written, and where it is put: ``storage.CanaryWriter``."""
+
+    @property
+    def body(self) -> "Body":
+        """The canary's bytes, and what they are."""
+        ...
+
+    def stamp(self, sequence: int) -> Stamp:
+        """Return the stamp of a canary that is written now."""
+        ...
+
+    def writes(self, target: Target, *, replacing: str | None) -> None:
+        """Remember a write that is about to be made."""
+        ...
+
+    async def create_container(self, target: Target, connection: Connection) -> "Failure | None":
+        """Create the target's container, and return why it could not be."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +81,21 @@ class _Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What is asked, and where: known before anything is."""
+    """What is asked, and where: known before anything is.
+
+    ``good`` is the only status of a good answer, ``size`` what is read of its body at most, ``None``: none.
+    """
 
     location: Location
     purpose: Purpose
-    request_id: str
+    url: str = field(repr=False)
+    size: int | None
+    good: int = OK_STATUS
+    method: str = "GET"
+    address: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class Endpoints:
@@ -68,13 +106,13 @@ class Endpoints:
         *,
         connections: Mapping[str, Connection],
         tokens: TokenSource,
-        write: Writer,
+        canaries: Canaries,
         clock: Clock,
         tls: Callable[[], SSLContext] = tls_context,
     ) -> None:
         self._connections = connections
         self._tokens = tokens
-        self._write = write
+        self._canaries = canaries
         self._clock = clock
         self._tls = tls
 
@@ -96,7 +134,8 @@ class Endpoints:
             ways=ways,
             tokens=self._tokens,
             clock=self._clock,
-            write=lambda sequence, replacing: self._write(target, connection, sequence, replacing),
+            canaries=self._canaries,
+            connection=connection,
         )
 
     def _line(self, target: Target, location: Location) -> Line:
@@ -110,25 +149,28 @@ class Endpoints:
 class TargetSession:
     """The connections of one tick to one target (``ports.Session``)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         *,
         target: Target,
         ways: "Mapping[Location, _Way]",
         tokens: TokenSource,
         clock: Clock,
-        write: Callable[[int, str | None], Awaitable[tuple[Reading, Stamp | None]]],
+        canaries: Canaries,
+        connection: Connection,
     ) -> None:
         self._target = target
         self._ways = ways
         self._tokens = tokens
         self._clock = clock
-        self._write = write
+        self._canaries = canaries
+        self._connection = connection
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
         """Read the canary at a location once."""
         url = _signed(self._target.blob_url(location), self._ways[location].grant)
-        reading, body, headers = await self._asked(location, purpose, url, canary.SIZE_LIMIT)
+        asked = _Asked(location=location, purpose=purpose, url=url, size=canary.SIZE_LIMIT)
+        reading, body, headers = await self._ask(asked)
         if body is None:
             return reading
         stamp, error = canary.verify(
@@ -151,7 +193,8 @@ class TargetSession:
         location = Location.SECONDARY
         base = f"{self._target.service_url(location)}/?restype=service&comp=stats"
         url = _signed(base, self._ways[location].grant)
-        reading, body, _ = await self._asked(location, Purpose.STATS, url, service_stats.SIZE_LIMIT)
+        asked = _Asked(location=location, purpose=Purpose.STATS, url=url, size=service_stats.SIZE_LIMIT)
+        reading, body, _ = await self._ask(asked)
         if body is None:
             return reading, None
         sync = service_stats.sync_of(body)
@@ -162,34 +205,73 @@ class TargetSession:
         return replace(reading, error_type="protocol", detail=detail), None
 
     async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
-        """Write the canary to the primary once; the storage adapter's part."""
-        return await self._write(sequence, replacing)
+        """Write the canary to the primary once.
+
+        A missing container is created, and the write made again as an attempt of its own.
+        """
+        self._canaries.writes(self._target, replacing=replacing)
+        reading, stamp = await self._put(sequence, replacing)
+        if reading.service_error != _CONTAINER_MISSING:
+            return reading, stamp
+        failure = await self._canaries.create_container(self._target, self._connection)
+        if failure is None:
+            return await self._put(sequence, None)
+        return replace(
+            reading,
+            error_type=failure.error_type,
+            status_code=failure.status_code,
+            service_error=failure.service_error,
+            detail=failure.detail,
+        ), None
+
+    async def _put(self, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
+        # The stamp's time is from before the PUT: lag is counted from it and must never be told too small.
+        stamp, body, location = self._canaries.stamp(sequence), self._canaries.body, Location.PRIMARY
+        signed = grant(self._connection, self._target.service_url(location), now=stamp.written_at, write=True)
+        host, port = self._target.address(location)
+        asked = _Asked(
+            location=location,
+            address=f"{host}:{port}",
+            purpose=Purpose.WRITE,
+            url=_signed(self._target.blob_url(location), signed),
+            size=None,  # the status and the headers say it all
+            good=_CREATED,
+            method="PUT",
+            headers={
+                "x-ms-blob-type": "BlockBlob",
+                "Content-Type": body.content_type,
+                **{f"{_METADATA}{name}": value for name, value in canary.encode(stamp).items()},
+                **({"If-Match": replacing} if replacing else {"If-None-Match": "*"}),
+            },
+            body=body.content,
+        )
+        reading, _, headers = await self._ask(asked)
+        return replace(reading, etag=_etag(headers) if reading.ok else None), stamp if reading.ok else None
 
     async def aclose(self) -> None:
         for way in self._ways.values():
             await way.line.aclose()
 
-    async def _asked(
-        self, location: Location, purpose: Purpose, url: str, size: int
-    ) -> tuple[Reading, bytes | None, Headers]:
-        """Make the request, and return what it showed short of its content, a good one with its body."""
-        asked, way = (
-            _Asked(location=location, purpose=purpose, request_id=str(uuid.uuid4())),
-            self._ways[location],
-        )
+    async def _ask(self, asked: _Asked) -> tuple[Reading, bytes | None, Headers]:
+        """Make the request, and return what it showed short of its content, and the body that was wanted."""
+        way = self._ways[asked.location]
         started_at, began = self._clock(), perf_counter()
+        headers = {**_HEADERS, "x-ms-client-request-id": asked.request_id, **asked.headers}
         try:
-            headers = await self._authorized({"x-ms-client-request-id": asked.request_id}, location)
+            request = Request(
+                method=asked.method,
+                target=target_of(asked.url),
+                headers=await self._authorized(headers, asked.location),
+                body=asked.body,
+            )
         except TokenError as error:
             return _without_token(asked, error, started_at, perf_counter() - began), None, Headers()
         started_at = self._clock()
-        exchange = await way.line.ask(
-            Request(target=target_of(url), headers=_HEADERS | headers),
-            lambda status: size if status == OK_STATUS else None,
-        )
-        if exchange.body is None:
+        exchange = await way.line.ask(request, lambda status: asked.size if status == asked.good else None)
+        reading = _told(asked, exchange, started_at)
+        if not reading.ok:
             way.line.renew()
-        return _told(asked, exchange, started_at), exchange.body, exchange.headers
+        return reading, exchange.body, exchange.headers
 
     async def _authorized(self, headers: dict[str, str], location: Location) -> dict[str, str]:
         entra = self._ways[location].grant.entra
@@ -217,7 +299,10 @@ def _without_token(asked: _Asked, error: TokenError, started_at: datetime, secon
 
 
 def _told(asked: _Asked, exchange: Exchange, started_at: datetime) -> Reading:
-    error, detail = _error(exchange)
+    error, detail = _error(asked, exchange)
+    if asked.purpose is Purpose.WRITE and error and not exchange.failure:
+        said = (exchange.status, _washed(exchange.headers.get("x-ms-error-code")), detail)
+        detail = plain(f"{asked.address}: {' '.join(str(each) for each in said if each)}")
     return Reading(
         location=asked.location,
         purpose=asked.purpose,
@@ -233,7 +318,7 @@ def _told(asked: _Asked, exchange: Exchange, started_at: datetime) -> Reading:
     )
 
 
-def _error(exchange: Exchange) -> tuple[str | None, str | None]:
+def _error(asked: _Asked, exchange: Exchange) -> tuple[str | None, str | None]:
     """Return the ``error.type`` and the detail, short of the content."""
     if exchange.failure is not None:
         return exchange.failure.error_type, exchange.failure.detail
@@ -241,11 +326,12 @@ def _error(exchange: Exchange) -> tuple[str | None, str | None]:
         raise AssertionError("an exchange without a failure has a status")
     if exchange.too_large:
         return "size", "the body is larger than a canary may be"
-    error = error_of_status(exchange.status)
+    error = None if exchange.status == asked.good else error_of_status(exchange.status) or "protocol"
     if error == "protocol":
-        return error, f"status {exchange.status} is no answer of Azure Storage to a plain read"
-    if error is not None and _REQUEST_ID not in exchange.headers:
-        return error, "the answer has no x-ms-request-id: something in between may have given it"
+        return error, f"status {exchange.status} is no answer of Azure Storage to a plain {asked.method}"
+    if _REQUEST_ID not in exchange.headers and (error or asked.size is None):  # a body speaks for itself
+        detail = f"the answer has no {_REQUEST_ID}: something in between may have given it"
+        return error or "protocol", detail
     return error, None
 
 

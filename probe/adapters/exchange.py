@@ -187,7 +187,10 @@ class Line:
             connection.drop()
 
     async def _connected(self, watch: Stopwatch, tls: ssl.SSLContext | None) -> "_Connection":
-        found = await addresses(self._host, self._port, lambda: watch.begin(Phase.DNS))
+        try:
+            found = await addresses(self._host, self._port, lambda: watch.begin(Phase.DNS))
+        except UnicodeError as error:
+            raise unusable(self._address) from error
         watch.begin(Phase.CONNECT)
         ends_at = asyncio.get_running_loop().time() + self._limits.connect
         opened = await _first(found, ends_at)

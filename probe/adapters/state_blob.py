@@ -16,7 +16,6 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from probe.adapters import blobs
 from probe.adapters.authorization import TokenSource
-from probe.adapters.phases import Stopwatch
 from probe.adapters.state import (
     BOUND,
     SIZE_LIMIT,
@@ -102,26 +101,26 @@ class BlobStateStore:
     @asynccontextmanager
     async def _opened(self, act: str, name: str) -> AsyncIterator[BlobServiceClient]:
         """Open a client for one call, and turn what the service says into what the port names."""
-        watch = Stopwatch()
         try:
             async with blobs.opened(
-                self._connection, self._tokens, watch=watch, bound=self._bound
+                self._connection, self._tokens, bound=self._bound, size=SIZE_LIMIT
             ) as service:
                 yield service
         except blobs.ERRORS as error:
             if act == "saved" and blobs.service_error(error) in blobs.CHANGED:
                 raise StateConflict from None
-            raise self._error(error, f"could not be {act}", name, watch) from error
-
-    def _error(self, error: BaseException, what: str, name: str, watch: Stopwatch) -> StateError:
-        place = f"the state in {self._connection.primary}/{self._container}/{name} {what}"
-        try:
-            failure = blobs.failure_of(error, blobs.where(self._connection.primary, watch))
+            failure = blobs.failure_of(error, self._connection.primary)
+            told, kind = f"{failure.detail}; {failure.remedy}", failure.error_type
+            raise StateError(f"{self._place(act, name)}: {told}", error_type=kind) from error
+        except StateError:
+            raise
         except (
             ProbeError
         ) as ours:  # this machine or the settings, not the store; as lost to the tick all the same
-            return StateError(f"{place}: {ours}", error_type="unreadable")
-        return StateError(f"{place}: {failure.detail}; {failure.remedy}", error_type=failure.error_type)
+            raise StateError(f"{self._place(act, name)}: {ours}", error_type="unreadable") from ours
+
+    def _place(self, act: str, name: str) -> str:
+        return f"the state in {self._connection.primary}/{self._container}/{name} could not be {act}"
 
 
 async def _downloaded(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
@@ -140,21 +139,25 @@ async def _download(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
     """Return a blob's bytes, ETag and time of change; ``None`` where there is none."""
     try:
         found = await blob.download_blob()
-        if found.size > SIZE_LIMIT:
-            raise StateError(
-                f"the state in {blob.blob_name}: {TOO_BIG}; move it away", error_type="unreadable"
-            )
         document = await found.readall()
-    except HttpResponseError as error:
+    except blobs.ERRORS as error:
         if blobs.service_error(error) in blobs.MISSING:
             return None
+        if blobs.is_too_large(error):
+            message = f"the state in {blob.blob_name}: {TOO_BIG}; move it away"
+            raise StateError(message, error_type="unreadable") from error
         raise
-    return document, str(found.properties.etag), found.properties.last_modified
+    tag, changed_at = found.properties.etag, found.properties.last_modified
+    if not tag or not changed_at:
+        raise blobs.AnswerError("it has no ETag, or no time of change")
+    return document, str(tag), changed_at
 
 
 async def _upload(blob: BlobClient, document: bytes, tag: str | None) -> str:
     """Put a document in the place of the version with this tag, or of none, and return the new tag."""
     headers = await blobs.put(blob, document, content_type="application/json", condition=blobs.unchanged(tag))
+    if not headers.get("etag"):
+        raise blobs.AnswerError("it has no ETag")
     return str(headers["etag"])
 
 

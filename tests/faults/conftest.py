@@ -97,7 +97,7 @@ async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., T
                     )
                 },
                 tokens=tokens,
-                write=_no_writes,
+                canaries=None,
                 clock=lambda: datetime.now(UTC),
                 tls=attempt_tls,
             )
@@ -106,7 +106,3 @@ async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., T
             return session
 
         yield opened
-
-
-async def _no_writes(*_: object) -> tuple[None, None]:
-    return None, None

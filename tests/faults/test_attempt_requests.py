@@ -358,7 +358,7 @@ async def attempted(pieces: list[bytes], end: str, *, apart: bool) -> list[Readi
         target = Target(name="t", primary=url, secondary=None, policy=policy)
         connection = Connection(primary=url, secondary=None, authorization=signature("sig=secret"))
         session = Endpoints(
-            connections={"t": connection}, tokens=FakeTokens(), write=None, clock=lambda: datetime.now(UTC)
+            connections={"t": connection}, tokens=FakeTokens(), canaries=None, clock=lambda: datetime.now(UTC)
         ).open(target)
         try:
             readings = [await session.attempt(P, Purpose.READ, floor=None) for _ in range(2)]

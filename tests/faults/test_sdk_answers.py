@@ -1,4 +1,4 @@
-"""Answers that the SDK stumbles over: a failed write and a failed store, never the end of a tick.
+"""Answers that a parser stumbles over: a failed write and a failed store, never the end of a tick.
 
 The server is real, and so are its bytes; what stands on them is the probe's own writer and state store.
 """
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from probe.adapters import blobs
-from probe.adapters.phases import Stopwatch
+from probe.adapters.endpoint import Endpoints
 from probe.adapters.state_blob import BlobStateStore
 from probe.adapters.storage import CanaryWriter, read_body
 from probe.core.connection import Connection, SharedKey
@@ -65,14 +65,27 @@ async def server(reply: bytes):
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/account"
 
 
+async def written(target: Target, connection: Connection):
+    clock = lambda: datetime.now(UTC)  # noqa: E731 - the only clock here
+    session = Endpoints(
+        connections={target.name: connection},
+        tokens=None,
+        canaries=CanaryWriter(tokens=None, clock=clock, writer="w", body=read_body()),
+        clock=clock,
+    ).open(target)
+    try:
+        return await session.write(sequence=1, replacing=None)
+    finally:
+        await session.aclose()
+
+
 @pytest.mark.parametrize("reply", HOSTILE.values(), ids=HOSTILE)
 async def test_a_write_is_told_as_failed_whatever_it_is_answered(reply):
     async with server(reply) as url:
         connection = Connection(primary=url, secondary=None, authorization=KEY)
         policy = Policy(deadline=timedelta(seconds=2))
         target = Target(name="t", primary=url, secondary=None, policy=policy)
-        writer = CanaryWriter(tokens=None, clock=lambda: datetime.now(UTC), writer="w", body=read_body())
-        reading, stamp = await writer.write(target, connection, 1, None)
+        reading, stamp = await written(target, connection)
 
     assert stamp is None
     assert reading.error_type in ("protocol", "503", "403", "500")
@@ -101,7 +114,7 @@ async def test_a_state_store_is_told_as_failed_whatever_it_answers(reply):
 async def test_a_bug_of_ours_within_a_call_is_not_passed_off_as_an_answer():
     async def call():
         connection = Connection(primary="http://127.0.0.1:9/a", secondary=None, authorization=KEY)
-        async with blobs.opened(connection, None, watch=Stopwatch(), bound=timedelta(seconds=1)):
+        async with blobs.opened(connection, None, bound=timedelta(seconds=1)):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -15,7 +15,6 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 
 from probe.adapters import blobs
-from probe.adapters.phases import Stopwatch
 from probe.adapters.state import FileStateStore, MemoryStateStore, encode
 from probe.adapters.state_blob import BlobStateStore
 from probe.core.connection import Connection, Sas, SharedKey
@@ -82,7 +81,7 @@ class BlobPlace:
             return [await (await container.download_blob(name)).readall() for name in names]
 
     def opened(self) -> contextlib.AbstractAsyncContextManager[blobs.BlobServiceClient]:
-        return blobs.opened(self.connection, None, watch=Stopwatch(), bound=timedelta(seconds=5))
+        return blobs.opened(self.connection, None, bound=timedelta(seconds=5))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
