@@ -97,14 +97,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def status(at: Address, *, bound: float = BOUND) -> dict[str, Any]:
+async def status(at: Address) -> dict[str, Any]:
     """Return a status document, of schema 2. Raises ``ProbeError``, which says what to do."""
     try:
-        async with asyncio.timeout(bound):
+        async with asyncio.timeout(BOUND):
             code, kind, body = await _asked(at)
     except TimeoutError:
         raise ProbeError(
-            f"{at.url} did not answer within {bound:g} s. An app that was at rest may need that to start: "
+            f"{at.url} did not answer within {BOUND:g} s. An app that was at rest may need that to start: "
             "try again; then look at the app's Log stream."
         ) from None
     except aiohttp.ClientConnectorCertificateError:

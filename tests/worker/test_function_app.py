@@ -75,7 +75,10 @@ async def test_a_tick_by_the_timer_is_told_in_a_line_and_in_the_status(pair):
     assert fired.succeeded
     assert before[0] == 503, "nothing has ticked yet"
     assert (health[0], status[0], status[2]) == (200, 200, "application/json")
-    assert any(re.search(r"devstoreaccount1 ok \| primary healthy .* reads PPPPP", line) for line in lines)
+    assert any(
+        re.search(r"devstoreaccount1 ok, redundancy \w+ \| primary healthy .* reads PPPPP", line)
+        for line in lines
+    )
     assert body["fresh"] is True
     assert body["targets"][0]["verdict"] == "ok"
     assert body["targets"][0]["history"][-1]["served"] == {"primary": 5, "secondary": 0, "none": 0}
