@@ -1,7 +1,7 @@
 """The app that is deployed, in a process of its own, which ticks when its standard input says so.
 
 Every line is a tick: ``tick``, ``again`` (for the scheduled time of the tick before), or ``bug`` (the app has
-a bug in this tick). Each is answered by a line, its verdict or its exception.
+a bug in this tick). Each is answered by a line: how it ended and what it says of redundancy, or the bug.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ async def main() -> None:
         if command != "again":
             firing = replace(firing, scheduled_at=compose.utc_now())
         try:
-            told = (await app.fire(firing)).result
+            report = await app.fire(firing)
+            told = " ".join([report.result, *(each.judgement.redundancy.verdict for each in report.targets)])
         except RuntimeError as bug:
             told = repr(bug)
         print(told, flush=True)  # noqa: T201 - that is how it answers

@@ -130,6 +130,9 @@ SCENES = (
     Scene(name="the secondary's name is gone", secondary=(fault("dns"),), replication=Status.UNAVAILABLE),
     Scene(name="Azure calls the secondary unavailable", replication=Status.UNAVAILABLE),
     Scene(name="the secondary is being filled", replication=Status.BOOTSTRAP),
+    Scene(
+        name="Azure refuses the stats", secondary=(fault("status", code=403, path="comp=stats"),), lag=3600
+    ),
     Scene(name="replication stands still", lag=3600),
     Scene(name="replication stands still for longer than the RPO", lag=3600, before=_later),
     Scene(name="replication goes on"),

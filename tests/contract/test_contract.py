@@ -16,7 +16,7 @@ from probe.core.breaker import State
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Fault, Outcome, Purpose, fault_of
 from probe.core.replication import SyncStatus
 from probe.core.report import Result
-from probe.core.verdict import EndpointVerdict, TargetVerdict
+from probe.core.verdict import EndpointVerdict, RedundancyVerdict, TargetVerdict
 from probe.lab.account.faults import Kind
 from tests.contract.conftest import APP_NAME, Played
 from tests.contract.scenes import SCENES, Scene
@@ -144,6 +144,11 @@ def test_every_value_of_a_closed_list_is_sent(played: Played, key: str, promised
     silent = SILENT.get(promised, set())
 
     assert set(promised) - values(played, key) == silent
+
+
+@pytest.mark.parametrize("word", RedundancyVerdict)
+def test_every_verdict_on_redundancy_is_reached(played: Played, word: RedundancyVerdict):
+    assert word in {each.split()[-1] for each in played.told.values()}
 
 
 SILENT: dict[type[StrEnum], set[StrEnum]] = {

@@ -1,14 +1,15 @@
 """The pages speak of what the code has: names, commands, files and links exist; figures say whence."""
 
 import re
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from probe.cli import main
+from probe.core import verdict
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS
-from probe.core.verdict import EndpointVerdict, TargetVerdict
 from probe.settings import FIELDS
 from tests.docs.pages import PAGES, ROOT
 
@@ -53,7 +54,8 @@ def test_every_verdict_has_its_row_and_every_row_is_a_verdict():
         r"^\| `([a-z]+)` \|.*\|.*\|$", _section("Verdicts, and what to do about each"), re.MULTILINE
     )
 
-    assert rows == [*EndpointVerdict, *TargetVerdict]
+    kinds = [each for each in vars(verdict).values() if isinstance(each, type) and issubclass(each, StrEnum)]
+    assert rows == [word for kind in kinds if kind.__module__ == verdict.__name__ for word in kind]
 
 
 def test_every_error_type_stands_in_the_list_of_errors():
