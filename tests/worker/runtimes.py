@@ -63,7 +63,7 @@ def tested(runtime: str, loop: str) -> Result:
         ran = subprocess.run(  # noqa: S603 - our own words
             [
                 *(sys.executable, "-m", "pytest", "-q", "-m", "platform", f"--junitxml={report}"),
-                *("-n", PROCESSES, "--dist", "loadgroup"),
+                *("-n", PROCESSES),
                 *("tests/worker", "tests/infra/test_deployed_app.py"),
             ],
             cwd=ROOT,
