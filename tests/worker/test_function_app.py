@@ -65,7 +65,8 @@ async def test_the_functions_are_indexed_with_their_triggers_and_auth_levels(pai
 @session_loop
 async def test_a_tick_by_the_timer_is_told_in_a_line_and_in_the_status(pair):
     lines = []
-    async with host(pair, lines=lines, PROBE_VANTAGE="tick") as running:
+    patient = dict.fromkeys(("PROBE_DEADLINE", "PROBE_CONNECT_TIMEOUT", "PROBE_SLOW_AFTER"), "5")
+    async with host(pair, lines=lines, PROBE_VANTAGE="tick", **patient) as running:
         before = await get(running.url("health"))
         fired = await running.fire("probe_tick")
         health = await get(running.url("health"))

@@ -240,7 +240,11 @@ class WorkerProcess:
         error, complained = os.pipe()
         with theirs, os.fdopen(printed, "wb") as out, os.fdopen(complained, "wb") as err:
             streams = await Streams.open(ours, output, error)
-            process = await _spawn(theirs, (out, err), (app, platform), settings)
+            try:
+                process = await _spawn(theirs, (out, err), (app, platform), settings)
+            except BaseException:  # a host that leaves cancels what it starts
+                await streams.close()
+                raise
         worker = cls(process, streams, app, listener)
         try:
             await worker._index()
