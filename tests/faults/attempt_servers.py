@@ -68,6 +68,7 @@ async def serving(
 ) -> AsyncIterator[Server]:
     """Serve each connection by ``play``; the connection is closed when it returns."""
     tasks: set[asyncio.Task[None]] = set()
+    ending: list[bool] = []
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task())
@@ -77,6 +78,8 @@ async def serving(
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await play(_Recording(peer, seen))
         finally:
+            if ending:
+                writer.transport.abort()  # closing would wait for whoever does not read what was written
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -87,6 +90,7 @@ async def serving(
         yield seen
     finally:
         server.close()
+        ending.append(True)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
