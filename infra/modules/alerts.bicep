@@ -58,6 +58,16 @@ var lagOverRpo = replace(
   'let rpo_seconds = 900;',
   'let rpo_seconds = ${rpoSeconds};'
 )
+var redundancy = replace(
+  loadTextContent('../queries/redundancy.kql'),
+  'let minimum_ticks = 3;',
+  'let minimum_ticks = ${minimumTicks};'
+)
+var stateUnsaved = replace(
+  loadTextContent('../queries/state-unsaved.kql'),
+  'let minimum_errors = 5;',
+  'let minimum_errors = ${2 * minimumTicks - 1};'
+)
 var probeSilent = replace(
   loadTextContent('../queries/probe-silent.kql'),
   '["store", "francecentral"];',
@@ -125,7 +135,7 @@ var rules = [
     name: 'lag-over-rpo'
     severity: 1
     title: 'The secondary is behind the RPO'
-    summary: 'A failover now would lose more than ${rpoSeconds} seconds of writes.'
+    summary: 'A failover now may lose more than ${rpoSeconds} seconds of writes, by the recovery point or by what is seen.'
     query: lagOverRpo
     window: windows.verdict
     measure: 'Seconds'
@@ -135,13 +145,24 @@ var rules = [
   {
     name: 'geo-redundancy-lost'
     severity: 1
-    title: 'Geo-redundancy is lost'
-    summary: 'The secondary\'s name no longer resolves: the account failed over or lost its replication.'
-    query: replace(endpointVerdict, 'dynamic(["down"])', 'dynamic(["absent"])')
+    title: 'There is no second copy to rely on'
+    summary: 'Unprotected: the secondary is gone or cannot be read, or Azure says that replication does not run.'
+    query: redundancy
     window: windows.verdict
     measure: 'Hits'
     threshold: 0
-    dimensions: ['Target', 'Endpoint']
+    dimensions: ['Target']
+  }
+  {
+    name: 'writes-lost'
+    severity: 0
+    title: 'Writes are gone from the primary'
+    summary: 'The account failed over and lost acknowledged writes, or the canary was deleted.'
+    query: loadTextContent('../queries/writes-lost.kql')
+    window: windows.silence
+    measure: 'Times'
+    threshold: 0
+    dimensions: ['Target', 'Event']
   }
   {
     name: 'canary-bad'
@@ -179,6 +200,17 @@ var rules = [
     measure: 'Blind'
     threshold: 0
     dimensions: ['Target', 'Vantage']
+  }
+  {
+    name: 'state-unsaved'
+    severity: 2
+    title: 'The probe cannot keep its state'
+    summary: 'Ticks run and cannot load or save: do not restart the app, its memory is all there is.'
+    query: stateUnsaved
+    window: windows.verdict
+    measure: 'Errors'
+    threshold: 0
+    dimensions: ['Vantage', 'Operation']
   }
   {
     name: 'slo-burn-fast'

@@ -452,6 +452,9 @@ def _first(known: Situation) -> str:
     return f"First: {told}." if told else ""
 
 
+_DELETED = "see the activity log for who deleted it; if nobody did, compare your own data"
+
+
 def _to_do(known: Situation) -> str | None:  # noqa: C901, PLR0911, PLR0912 - a table, the worst first
     denied = EndpointVerdict.DENIED in {each.verdict for each in (known.primary, known.secondary) if each}
     match known.rank:
@@ -478,6 +481,10 @@ def _to_do(known: Situation) -> str | None:  # noqa: C901, PLR0911, PLR0912 - a 
             return "Azure Service Health; reads are served, so do not fail over for them"
         case Rank.UNPROTECTED if known.status == SyncStatus.BOOTSTRAP:
             return "do not fail over; wait, the second copy is still being made"
+        case Rank.UNPROTECTED if known.lately(EventKind.CANARY_GONE):
+            return _DELETED
+        case Rank.UNPROTECTED if known.secondary and known.secondary.verdict == EndpointVerdict.ABSENT:
+            return "see the account's activity log; if it failed over, turn geo-redundancy on again"
         case Rank.UNPROTECTED:
             return "do not fail over; see the account's Redundancy blade and activity log"
         case Rank.INCONCLUSIVE if denied:
@@ -487,7 +494,7 @@ def _to_do(known: Situation) -> str | None:  # noqa: C901, PLR0911, PLR0912 - a 
         case Rank.BEHIND:
             return "hold every failover that can wait, and see whether the lag still grows"
         case Rank.GONE:
-            return "see the activity log for who deleted it; if nobody did, compare your own data"
+            return _DELETED
         case Rank.UNWRITTEN if known.is_written_by_others or known.lately(EventKind.SECOND_WRITER):
             return "give each probe a blob of its own with PROBE_BLOB"
         case Rank.UNWRITTEN:

@@ -12,6 +12,7 @@ from probe import settings
 from probe.adapters.telemetry import catalogue
 from probe.core import breaker
 from probe.lab.account import faults
+from tests.faults import situations
 from tests.infra import readme as infra
 from tests.infra import workbook
 
@@ -57,7 +58,10 @@ PAGES: Mapping[str, Parts] = {
     "probe/README.md": {"faults": faults_table},
 }
 """The parts of each page, by name, and what makes them."""
-FILES: Mapping[str, Callable[[], str]] = {"infra/workbook/workbook.json": workbook.text}
+FILES: Mapping[str, Callable[[], str]] = {
+    "infra/workbook/workbook.json": workbook.text,
+    "tests/faults/situations.md": situations.text,
+}
 """The files that are made whole. They come first: a page may show them."""
 
 

@@ -10,6 +10,7 @@ import functools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from probe.core.replication import SyncStatus
 from probe.lab.telemetry import tapes as lab
 from probe.lab.telemetry.capture import azure_monitor
 from probe.lab.telemetry.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, Answer, Scene
@@ -26,6 +27,10 @@ CORRUPTED = Scene(primary=CORRUPT)
 MISSING = Scene(primary=Answer(error_type="404", status_code=404, service_error="BlobNotFound"))
 REFUSED_US = Scene(primary=DENIED, secondary=DENIED)
 ABSENT = Scene(secondary=GONE)
+STALLED = Scene(known=SyncStatus.UNAVAILABLE)
+FAILED_OVER = Scene(happened="failover")
+DELETED = Scene(happened="gone")
+UNSAVED = Scene(store=False)
 BEHIND = Scene(lag=timedelta(hours=2))
 NOTHING = None
 """No tick at all."""

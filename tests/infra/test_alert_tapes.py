@@ -12,12 +12,16 @@ from tests.infra.tapes import (
     BOTH_DOWN,
     CORRUPTED,
     CUT_OFF,
+    DELETED,
+    FAILED_OVER,
     MINUTE,
     MISSING,
     NOW,
     OK,
     PRIMARY_DOWN,
     REFUSED_US,
+    STALLED,
+    UNSAVED,
     Seen,
     calm,
     rows_of,
@@ -31,6 +35,13 @@ THERE = ("store", "uksouth")
 FLAP = (PRIMARY_DOWN, *[OK] * 9)
 OUTAGE = (OK, *[BOTH_DOWN] * 6)
 BURNS = {"slo-burn-fast": {STORE}, "slo-burn-slow": {STORE}}
+
+
+def unsaved(vantage):
+    """Return what fires where the state store is out of a vantage's reach."""
+    return {"state-unsaved": {(vantage, "load")}}
+
+
 # Every rule sees its whole window of calm before anything happens, where that matters.
 BEFORE = calm(15)
 HOUR = calm(60)
@@ -55,7 +66,12 @@ TAPES = {
     ),
     "both endpoints down for six minutes": (
         [Seen(segments=[*BEFORE, OUTAGE])],
-        {"reads-failing": {STORE}, "endpoint-down": {PRIMARY, SECONDARY}, **BURNS},
+        {
+            "reads-failing": {STORE},
+            "endpoint-down": {PRIMARY, SECONDARY},
+            "geo-redundancy-lost": {STORE},
+            **BURNS,
+        },
     ),
     "an outage that ended half an hour ago": (
         [Seen(segments=[*BEFORE, OUTAGE, *calm(35)])],
@@ -111,17 +127,37 @@ TAPES = {
     "the last sync time old in one tick": ([Seen(segments=[*BEFORE, (OK, BEHIND, *[OK] * 5)])], {}),
     "the secondary's name gone": (
         [Seen(segments=[*BEFORE, (OK, *[ABSENT] * 7)])],
-        {"geo-redundancy-lost": {SECONDARY}},
+        {"geo-redundancy-lost": {STORE}},
     ),
     "the secondary's name gone for two ticks": (
         [Seen(segments=[*BEFORE, (OK, ABSENT, ABSENT, *[OK] * 5)])],
         {},
     ),
+    "Azure says that replication is unavailable": (
+        [Seen(segments=[*BEFORE, (OK, *[STALLED] * 7)])],
+        {"geo-redundancy-lost": {STORE}},
+    ),
+    "a failover that lost writes": (
+        [Seen(segments=[*BEFORE, (OK, OK, OK, OK, FAILED_OVER, OK)])],
+        {"writes-lost": {("store", "FailoverWithLoss")}},
+    ),
+    "the canary deleted, and written again": (
+        [Seen(segments=[*BEFORE, (OK, OK, DELETED, OK)])],
+        {"writes-lost": {("store", "CanaryGone")}},
+    ),
+    "the state store down for ten minutes": (
+        [Seen(segments=[*BEFORE, (OK, *[UNSAVED] * 10)])],
+        unsaved("francecentral"),
+    ),
+    "the state store down for one tick": ([Seen(segments=[*BEFORE, (OK, UNSAVED, *[OK] * 5)])], {}),
     "the canary corrupt in every third tick": (
         [Seen(segments=[*BEFORE, (OK, *(CORRUPTED, OK, OK) * 4)])],
         {"canary-bad": {PRIMARY}},
     ),
-    "the canary missing": ([Seen(segments=[*BEFORE, (OK, *[MISSING] * 4)])], {"canary-bad": {PRIMARY}}),
+    "the canary missing": (
+        [Seen(segments=[*BEFORE, (OK, *[MISSING] * 4)])],
+        {"canary-bad": {PRIMARY}, "writes-lost": {("store", "CanaryGone")}},
+    ),
     "the canary corrupt once": ([Seen(segments=[*BEFORE, (OK, CORRUPTED, *[OK] * 5)])], {}),
     "denied on both endpoints": (
         [Seen(segments=[*BEFORE, (OK, *[REFUSED_US] * 6)])],
@@ -130,7 +166,7 @@ TAPES = {
     "denied once": ([Seen(segments=[*BEFORE, (OK, REFUSED_US, *[OK] * 5)])], {}),
     "the vantage cut off, so nothing is said of the account": (
         [Seen(segments=[*BEFORE, (OK, *[CUT_OFF] * 7)])],
-        {"probe-blind": {HERE}},
+        {"probe-blind": {HERE}, **unsaved("francecentral")},
     ),
     "cut off for two ticks": ([Seen(segments=[*BEFORE, (OK, CUT_OFF, CUT_OFF, *[OK] * 5)])], {}),
     "two vantages of which one fails": (
@@ -139,17 +175,23 @@ TAPES = {
     ),
     "two vantages of which one is cut off": (
         [Seen(segments=calm(22)), Seen(segments=[*BEFORE, (OK, *[CUT_OFF] * 7)], vantage="uksouth")],
-        {"probe-blind": {THERE}},
+        {"probe-blind": {THERE}, **unsaved("uksouth")},
     ),
     "two vantages that both fail": (
         [Seen(segments=[*BEFORE, OUTAGE], vantage=v) for v in ("francecentral", "uksouth")],
-        {"reads-failing": {STORE}, "endpoint-down": {PRIMARY, SECONDARY}, **BURNS},
+        {
+            "reads-failing": {STORE},
+            "endpoint-down": {PRIMARY, SECONDARY},
+            "geo-redundancy-lost": {STORE},
+            **BURNS,
+        },
     ),
     "two targets of which one fails": (
         [Seen(segments=calm(22)), Seen(segments=[*BEFORE, OUTAGE], target="orders")],
         {
             "reads-failing": {("orders",)},
             "endpoint-down": {("orders", "primary"), ("orders", "secondary")},
+            "geo-redundancy-lost": {("orders",)},
             "slo-burn-fast": {("orders",)},
             "slo-burn-slow": {("orders",)},
         },
@@ -194,7 +236,14 @@ def test_a_slower_schedule_alerts_on_the_same_outage():
 
     fired = {alert for alert, rule in rules("fleet").items() if rule.firing(workspace)}
 
-    assert fired == {"reads-failing", "endpoint-down", "slo-burn-fast", "slo-burn-slow", "probe-silent"}
+    assert fired == {
+        "reads-failing",
+        "endpoint-down",
+        "geo-redundancy-lost",
+        "slo-burn-fast",
+        "slo-burn-slow",
+        "probe-silent",
+    }
 
 
 def test_silence_names_each_missing_pair_of_target_and_vantage():

@@ -237,7 +237,7 @@ SHOWN = {
     "latency": (4, {"Target": "store", "Endpoint": "primary", "Vantage": "francecentral", "Results": 30}),
     "phases": (60, {"Phase": "primary connect", "Milliseconds": 0.9}),
     "breaker": (12, {"Breaker": "store from francecentral", "State": 0.0}),
-    "transitions": (7, {"Event": "VerdictChanged", "From": "rerouted", "To": "ok"}),
+    "transitions": (8, {"Event": "VerdictChanged", "From": "rerouted", "To": "ok"}),
     "replication": (6, {"RpoSeconds": 900}),
     "errors": (3, {"Endpoint": "primary", "Error": "503", "Purpose": "read", "Attempts": 5.0}),
     "probe-health": (2, {"Vantage": "francecentral", "Completed": 30.0, "Failed": 0.0}),

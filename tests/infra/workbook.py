@@ -34,7 +34,7 @@ class Tile:
     width: str = "100"
 
 
-GOOD = {"served": "success", "healthy": "success", "closed": "success"}
+GOOD = {"served": "success", "healthy": "success", "closed": "success", "protected": "success"}
 BAD = {
     "failing": "failed",
     "down": "failed",
@@ -42,6 +42,8 @@ BAD = {
     "missing": "failed",
     "absent": "failed",
     "open": "failed",
+    "unprotected": "failed",
+    "behind": "failed",
 }
 MARKS = {**GOOD, **BAD}
 
@@ -50,11 +52,11 @@ TABS = {
         "Now",
         "The newest word of each vantage on each target. A pair that is missing below has stopped reporting.",
         [
-            Tile(query="now", title="Can it be read, from where, and why", kind="tiles"),
+            Tile(query="now", title="Can it be read, is it safe, from where, and why", kind="tiles"),
             Tile(
                 query="now",
                 title="The same as a table",
-                marks={"Reads": MARKS, "Primary": MARKS, "Secondary": MARKS, "Breaker": MARKS},
+                marks=dict.fromkeys(("Reads", "Redundancy", "Primary", "Secondary", "Breaker"), MARKS),
             ),
             Tile(query="probe-silent", title="Expected when deployed, but silent in the whole time range"),
         ],
@@ -161,6 +163,7 @@ def settings(tile):
                 "titleContent": {"columnMatch": "Target", "formatter": 1},
                 "subtitleContent": {"columnMatch": "Vantage", "formatter": 1},
                 "leftContent": marked("Reads", MARKS),
+                "rightContent": marked("Redundancy", MARKS),
                 "secondaryContent": {"columnMatch": "Why", "formatter": 1},
                 "showBorder": True,
             }

@@ -305,8 +305,8 @@ TABLE = {
         },
         "Reads from the primary since 11:00 UTC, 1 h 57 min. UNPROTECTED since 12:45 UTC, 12 min: the secondary's "
         "name does not resolve while the primary answers: the account lost its geo-redundancy, or it failed over; "
-        "recovery point 12:56:51, 9 s old. First: do not fail over; see the account's Redundancy blade and "
-        "activity log.",
+        "recovery point 12:56:51, 9 s old. First: see the account's activity log; if it failed over, turn "
+        "geo-redundancy on again.",
     ),
     "the state store is down": (
         {"unsaved": minute(50)},
