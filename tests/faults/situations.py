@@ -183,7 +183,7 @@ def text() -> str:
     """Return the whole page."""
     head = (
         "# What is read in each situation\n\n"
-        "Made by `make docs` from ticks that are really run (`situations.py`), a minute apart from 12:00 UTC\n"
-        "on, with simulated locations: the headline of the last tick, and the rest that the faces show.\n"
+        "Made by `make docs` from ticks that are really run (`situations.py`), a minute apart from 12:00\n"
+        "UTC on, with simulated locations: the headline of the last tick, and the rest that the faces show.\n"
     )
     return "\n".join([head, *(f"{told(each)}\n" for each in SITUATIONS)])
