@@ -12,7 +12,7 @@ from probe.core.report import TargetReport, target_document
 from probe.core.sums import measured, settled
 from probe.core.target import Location
 from probe.core.times import seconds
-from probe.core.verdict import Evidence, judge, stats_missing
+from probe.core.verdict import Evidence, judge, stats_missing, unheard
 from probe.tick.found import Found
 from probe.tick.world import Fate, Firing
 
@@ -70,7 +70,10 @@ def _reported(
 ) -> tuple[TargetReport, TargetRecord]:
     target = found.target
     geo = target.secondary is not None
-    step = fold(old, found.facts(now), policy=target.policy, geo=geo)
+    facts = found.facts(now)
+    if not alive and unheard(found.sides):  # our own network: no fault of the primary's, so nothing is routed
+        facts = replace(facts, attempts=())
+    step = fold(old, facts, policy=target.policy, geo=geo)
     status = found.sync.status if found.sync else None
     renewed = found.sync is not None and found.sync.last_sync_time is not None
     known = replication(

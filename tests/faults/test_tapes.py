@@ -321,7 +321,7 @@ TAPES = [
         """
         primary | secondary | store   | reads | breaker | primary is   | secondary is | target       | why
         ok      | ok        | ok      | PPPPP | closed  | healthy      | healthy      | ok           | before
-        refused | refused   | timeout | ----- | open    | inconclusive | inconclusive | inconclusive | is it us? three roads at once break rarely but for our own
+        refused | refused   | timeout | ----- | closed  | inconclusive | inconclusive | inconclusive | is it us? three roads at once break rarely but for our own; nothing is routed for it
         refused | refused   | ok      | ----- | open    | down         | down         | unavailable  | the store is there: it is not us
         refused | refused   | 403     | ----- | open    | down         | down         | unavailable  | a store that answers, if only to refuse, was reached
         ok      | ok        | timeout | SSSSS | open    | healthy      | healthy      | rerouted     | without the store a tick measures, judges and remembers as ever
