@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from probe.adapters.telemetry.settings import Traces
+from probe.core.target import Policy
 from probe.lab.telemetry import volume
 from probe.lab.telemetry.tapes import Scene
 from tests.infra import tiles, workbook
@@ -165,7 +166,9 @@ TICK_SECONDS = 1.0
 MEMORY_GIGABYTES = 0.5
 CALLS = MONTH_TICKS
 HOST_WRITES = 6 * MONTH_TICKS
-ATTEMPTS = 7
+LOOKS, STATS = 2, 1
+ATTEMPTS = LOOKS + Policy().reads + STATS
+"""GETs of a tick in which all is well."""
 
 
 @functools.cache

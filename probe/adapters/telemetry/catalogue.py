@@ -149,7 +149,8 @@ LAST_SYNC_AGE = Metric(
     name="probe.replication.last_sync.age",
     kind=Kind.GAUGE,
     unit="s",
-    meaning="age of the last sync time: Azure's own bound; absent while Azure tells none",
+    meaning="age of the recovery point, the newest last sync time that Azure told: every write before it is "
+    "on the secondary. It grows while it is not renewed; absent when none was ever known",
     attributes=(*_WHERE, "probe.replication.status"),
     pace=Pace.TICK,
 )
