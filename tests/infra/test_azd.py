@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -543,13 +544,41 @@ def test_the_workflow_gives_azd_an_environment_before_anything_that_has_hooks():
     assert azd == ["env", "up"]
 
 
+def previewed():
+    """Return the preview's parameters as the Azure CLI takes them: in order, a later one over an earlier."""
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["preview"]["steps"]
+    (run,) = [each["run"] for each in steps if "what-if" in each.get("run", "")]
+    held = {}
+    for word in shlex.split(run.split("--parameters", 1)[1].split(">>")[0]):
+        if word.startswith("@"):
+            held |= {
+                name: each["value"]
+                for name, each in json.loads((ROOT / word[1:]).read_text())["parameters"].items()
+            }
+        else:
+            name, _, value = word.partition("=")
+            held[name] = value
+    return held
+
+
 def test_the_preview_is_told_what_the_deployment_is_told():
     """All but the webhook: what would change must not be that somebody's own account is forgotten."""
     jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
     told = {mapped()[name] for name in jobs["deploy"]["env"] if name in mapped()} - {"alertWebhookUri"}
-    (preview,) = [each["run"] for each in jobs["preview"]["steps"] if "what-if" in each.get("run", "")]
 
-    assert set(re.findall(r"(\w+)=\"\$", preview)) == told
+    assert {name for name, value in previewed().items() if str(value).startswith("$")} == told
+
+
+def test_the_preview_is_of_the_fleet_that_the_parameters_file_lists():
+    """Vantages and accounts stand there alone. Its variables are filled in by azd, not by the Azure CLI."""
+    held = previewed()
+
+    assert held.keys() == PARAMETERS.keys()
+    assert {name: held[name] for name in ("probeLocations", "monitoredAccounts")} == {
+        name: PARAMETERS[name]["value"] for name in ("probeLocations", "monitoredAccounts")
+    }
+    assert [name for name, value in held.items() if str(value).startswith("${")] == []
+    assert held["alertWebhookUri"] == ""
 
 
 def test_a_pull_request_does_not_push_a_deployment_out_of_the_queue():

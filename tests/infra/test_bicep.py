@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from tests.infra import bicep
-from tests.infra.snapshots import FOLDER, NAMES, ROOT
+from tests.infra.judges import of_type
+from tests.infra.snapshots import FOLDER, NAMES, ROOT, plain, resources
 
 needs_bicep = pytest.mark.skipif(bicep.command() is None, reason=bicep.NONE)
 
@@ -114,6 +115,26 @@ def test_a_changed_template_no_longer_fits_its_snapshot(copied):
     done = bicep.snapshot(copied / "tests" / "infra" / "snapshots" / "default.bicepparam", "validate")
 
     assert done.returncode == 1
+
+
+@needs_bicep
+def test_an_account_of_ours_that_is_handed_over_keeps_all_but_itself(copied):
+    """What the page tells after a failover: the template asks for no redundancy, and renames nothing."""
+    before = resources("default")
+    (account,) = [
+        each
+        for each in of_type(before, "Microsoft.Storage/storageAccounts")
+        if each["sku"]["name"] == "Standard_RAGZRS"
+    ]
+    file = copied / "tests" / "infra" / "snapshots" / "default.bicepparam"
+    handed = f"{{ name: 'store', existingAccountId: '{account['id']}' }}"
+    file.write_text(f"{file.read_text()}param monitoredAccounts = [{handed}]\n")
+
+    bicep.snapshot(file, "overwrite")
+
+    after = json.loads(file.with_name("default.snapshot.json").read_text())["predictedResources"]
+    own = (account["id"], f"{account['id']}/blobServices/default")
+    assert plain(after) == [each for each in before if each["id"] not in own]
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,12 @@ def test_what_old_canaries_take_up_follows_from_the_canary():
 
 def test_what_is_to_be_pasted_is_json_and_fits():
     pasted = [json.loads(each) for each in re.findall(r"`(\{ ?\"[^`]+\})`", TEXT)]
-    (account,) = [each for each in pasted if "existingAccountId" in each]
+    accounts = [each for each in pasted if "existingAccountId" in each]
+    (read_only,) = [each["readOnly"] for each in accounts if "readOnly" in each]
     (rule,) = [each for each in pasted if "definition" in each]
     types = (ROOT / "infra" / "modules" / "shared.bicep").read_text()
 
-    assert all(re.search(rf"^  {name}: ", types, re.MULTILINE) for name in [*account, *account["readOnly"]])
+    assert all(re.search(rf"^  {name}: ", types, re.MULTILINE) for name in {*read_only}.union(*accounts))
     assert rule["definition"]["filters"]["prefixMatch"] == ["health-probe/"]
 
 
