@@ -246,7 +246,11 @@ class TargetSession:
             body=body.content,
         )
         reading, _, headers = await self._ask(asked)
-        return replace(reading, etag=_etag(headers) if reading.ok else None), stamp if reading.ok else None
+        etag = _etag(headers)
+        if reading.ok and etag is None:
+            detail = f"{asked.address}: {_CREATED} without an ETag: something in between may have given it"
+            reading = replace(reading, error_type="protocol", detail=detail)
+        return replace(reading, etag=etag if reading.ok else None), stamp if reading.ok else None
 
     async def aclose(self) -> None:
         for way in self._ways.values():

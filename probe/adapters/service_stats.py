@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.parsers import expat
 
+from probe.core.canary import EPOCH
 from probe.core.replication import Sync, SyncStatus
 
 SIZE_LIMIT = 64 * 1024
@@ -67,6 +68,6 @@ def _time(text: str) -> datetime | None:
     if not text:
         return None
     when = parsedate_to_datetime(text)
-    if when.tzinfo is None:
+    if when.tzinfo is None or when.astimezone(UTC) < EPOCH:
         raise ValueError(text)
     return when.astimezone(UTC)

@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
+from probe.core.canary import EPOCH
 from probe.core.errors import ConfigurationError, StateConflict, StateError
 from probe.core.record import OLDEST, SCHEMA, ShardRecord, carried_over
 from probe.ports import Loaded
@@ -52,13 +53,17 @@ def _validator() -> SchemaValidator:
 
 
 def _aware(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts and lists
-    """Return the schema with a zone required of every time: a naive one breaks the tick that compares it."""
+    """Return the schema with a zone required of every time, and that it be one that UTC has.
+
+    A naive one breaks the tick that compares it, one at the end of the calendar whoever tells it.
+    """
     if isinstance(schema, list):
         return [_aware(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     found = {key: _aware(value) for key, value in schema.items()}
-    return found | {"tz_constraint": "aware"} if found.get("type") == "datetime" else found
+    times = {"tz_constraint": "aware", "ge": EPOCH, "le": datetime.max.replace(tzinfo=UTC)}
+    return found | times if found.get("type") == "datetime" else found
 
 
 def encode(record: ShardRecord) -> bytes:
@@ -78,6 +83,8 @@ def decode(document: bytes) -> ShardRecord:
         raise UnreadableError(_why(document, error)) from None
     if not OLDEST <= record.schema <= SCHEMA:
         raise UnreadableError(_other_schema(record.schema))
+    if not all(each.ledger.is_sound for each in record.targets.values()):
+        raise UnreadableError("it has a sequence that no probe can have come to")
     return record if record.schema == SCHEMA else carried_over(record)
 
 

@@ -18,7 +18,10 @@ SIZE_LIMIT = 4 * 1024 * 1024
 SEQUENCE_LIMIT = 10**17
 """The highest sequence that a stamp may have. A write a second comes nowhere near it in a million years."""
 
-_DIGITS = len(str(SEQUENCE_LIMIT))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""No stamp is older: a clock that says so is wrong."""
+WRITER_LIMIT = 128
+"""The most characters of a writer's name; a header may have thousands, and every line would name them."""
 _KEYS = ("sequence", "writtenat", "sha256", "writer")
 
 
@@ -58,7 +61,7 @@ def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> S
 def writer_name(text: str) -> str:
     """Return a writer's name as a stamp carries it."""
     kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in text).strip()
-    return kept or "-"
+    return kept[:WRITER_LIMIT].strip() or "-"
 
 
 def encode(value: Stamp) -> dict[str, str]:
@@ -72,21 +75,27 @@ def encode(value: Stamp) -> dict[str, str]:
 
 
 def decode(metadata: Mapping[str, str]) -> Stamp | None:
-    """Return the stamp in blob metadata, or ``None`` where it is missing or not whole."""
+    """Return the stamp in blob metadata, or ``None`` where it is missing or not whole.
+
+    What nobody can have come to, a sequence above the limit or a time before 1970, is read as the limit: the
+    stamp is whole, and one in our own name can be replaced.
+    """
     found = {key.lower(): value for key, value in metadata.items()}
     try:
         sequence, written_at, sha256, writer = (found[key] for key in _KEYS)
-        if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _DIGITS):
+        if not (sequence.isascii() and sequence.isdecimal()):
             return None
-        if int(sequence) > SEQUENCE_LIMIT:
-            return None
+        number = min(int(sequence), SEQUENCE_LIMIT)
         when = datetime.fromisoformat(written_at)
     except (KeyError, ValueError):
         return None
     if when.tzinfo is None or when.utcoffset() != timedelta(0):
         return None
     return Stamp(
-        sequence=int(sequence), written_at=when.astimezone(UTC), sha256=sha256.lower(), writer=writer
+        sequence=number,
+        written_at=max(when.astimezone(UTC), EPOCH),
+        sha256=sha256.lower(),
+        writer=writer[:WRITER_LIMIT].strip(),
     )
 
 

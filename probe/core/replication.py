@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from probe.core.canary import Stamp
+from probe.core.canary import SEQUENCE_LIMIT, Stamp
 from probe.core.target import Location
 
 LEDGER_LIMIT = 120
@@ -86,6 +86,25 @@ class Ledger:
         """Return whether nothing is remembered of this canary."""
         return not (self.newest or self.primary_shown or self.secondary_shown or self.tried)
 
+    def believes(self, stamp: Stamp) -> bool:
+        """Return whether a stamp's sequence can have been come to by writing.
+
+        One above that would be a floor that nothing reaches, unless our own writes have come to it.
+        """
+        return stamp.is_plausible or stamp.sequence <= self.tried
+
+    @property
+    def is_sound(self) -> bool:
+        """Return whether this can have come of writing: a saved document may have been written by anybody."""
+        stamps = (self.newest, self.primary_shown, self.secondary_shown)
+        return self.tried < SEQUENCE_LIMIT and all(self.believes(each) for each in stamps if each)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Return how many writes were tried since the last one that is known to be there."""
+        there = [each.sequence for each in (self.newest, self.primary_shown) if each and self.believes(each)]
+        return max(self.tried - max(there), 0) if there else 0
+
     def known_sequence(self, writer: str) -> int:
         """Return the highest sequence that is accounted for in a writer's name, 0 before the first."""
         ours = (each.sequence for each in (self.newest, self.primary_shown) if each and each.writer == writer)
@@ -126,7 +145,7 @@ class Ledger:
         it would be a floor for ever.
         """
         floor = self.shown(location)
-        if not stamp.is_plausible or (floor is not None and not stamp.covers(floor)):
+        if not self.believes(stamp) or (floor is not None and not stamp.covers(floor)):
             return self, ()
         if location is Location.PRIMARY:
             return replace(self, primary_shown=stamp), ()

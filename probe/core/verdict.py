@@ -18,6 +18,8 @@ from probe.core.target import Location, Policy
 from probe.core.times import spoken
 
 _DENIED = ("401", "403")
+_LOSES_AT_MOST = 3
+"""Writes in a row that somebody else's may be ahead of; then it is the condition that is never met."""
 
 
 class EndpointVerdict(StrEnum):
@@ -175,10 +177,13 @@ def _endpoint(side: Sequence[Reading], policy: Policy) -> EndpointJudgement:
 def _unwritten(found: EndpointJudgement, evidence: Evidence) -> EndpointJudgement:
     """Judge a primary that serves reads but did not take the canary: degraded, and lag says nothing new.
 
-    A write that lost to somebody else's of the same moment was not refused by the primary.
+    A write that lost to somebody else's of the same moment was not refused by the primary; but nobody loses
+    each time.
     """
     write = evidence.write
-    failed = write is not None and not write.ok and write.error_type not in LOST_THE_RACE
+    lost_one = evidence.ledger.unacknowledged < _LOSES_AT_MOST
+    raced = write is not None and write.error_type in LOST_THE_RACE and lost_one
+    failed = write is not None and not write.ok and not raced
     why = _failure(write) if write and failed else evidence.unwritten
     if why is None or found.verdict is not EndpointVerdict.HEALTHY:
         return found

@@ -292,3 +292,65 @@ async def test_a_healthy_primary_beside_a_stale_secondary_is_read_at_once(hour):
     assert (before.breaker.state, before.judgement.secondary.verdict) == ("open", "stale")
     assert verdicts(report) == ("ok", "healthy", "stale", "behind")
     assert [str(each.trigger) for each in report.targets[0].transitions] == ["seen well", "recovered"]
+
+
+def restamped(**stamp: str) -> Callable[[Account], object]:
+    """Have the canary in the probe's own name say something absurd, with its digest as it should be."""
+
+    def write(account: Account) -> None:
+        there = account.regions[PRIMARY][CONTAINER][BLOB]
+        lines = {f"x-ms-meta-{name}": value for name, value in stamp.items()}
+        account.write(CONTAINER, BLOB, there.content, there.headers | lines)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        {"sequence": "1" + "0" * 18},
+        {"sequence": str(canary.SEQUENCE_LIMIT // 2)},
+        {"writtenat": "0001-01-01T00:00:00.000000+00:00"},
+        {"writtenat": "9999-12-31T23:59:59.999999+00:00"},
+    ],
+    ids=str,
+)
+async def test_an_absurd_stamp_in_our_own_name_is_replaced_and_leaves_nothing_behind(hour, stamp):
+    async with hour() as probe:
+        await probe.tick()
+        first = await probe.tick(restamped(**stamp))
+        after = (await probe.ticks(3))[-1]
+
+    assert first.targets[0].written_sequence
+    assert verdicts(after) == ("ok", "healthy", "healthy", "protected")
+    assert after.targets[0].replication.lag == timedelta(0)
+    assert after.targets[0].replication.secondary_delay < 2 * MINUTE
+    assert "failover_with_loss" not in [each for report in probe.reports for each in told(report)]
+
+
+def answers_writes(status: int, **headers: str) -> Callable[[Account], object]:
+    return behaves(lambda asked: (status, headers, b"") if asked.method == "PUT" else None)
+
+
+async def test_a_201_without_an_etag_is_no_write_and_so_no_loss(hour):
+    """Put Blob's answer has one; what gives none has perhaps not handed the write on."""
+    async with hour() as probe:
+        await probe.tick()
+        lying = await probe.ticks(3, answers_writes(201))
+        healed = await probe.tick(behaves())
+
+    assert [verdicts(each)[:2] for each in lying] == [("ok", "degraded")] * 3
+    assert [told(each) for each in probe.reports] == [[]] * 5
+    assert healed.targets[0].written_sequence == 5
+
+
+async def test_a_condition_that_is_never_met_is_no_race(hour):
+    """Once or twice somebody may be faster; whose every write is refused writes nothing, and must say so."""
+    async with hour() as probe:
+        await probe.tick()
+        refused = await probe.ticks(4, answers_writes(412))
+        healed = await probe.tick(behaves())
+
+    assert [verdicts(each)[1] for each in refused] == ["healthy", "healthy", "degraded", "degraded"]
+    assert "the canary could not be written: 412" in refused[3].targets[0].judgement.primary.reason
+    assert verdicts(healed)[:2] == ("ok", "healthy")

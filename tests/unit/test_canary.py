@@ -70,7 +70,7 @@ def test_a_time_in_another_zone_is_stamped_in_utc():
         pytest.param({"sequence": "7.0"}, id="fractional-sequence"),
         pytest.param({"sequence": "\u0667"}, id="sequence-in-other-digits"),
         pytest.param({"sequence": "\u00b2"}, id="superscript-sequence"),
-        pytest.param({"sequence": "1" * 19}, id="sequence-beyond-int64"),
+        pytest.param({"sequence": "1" * 5000}, id="sequence-without-end"),
         pytest.param({"writtenat": "yesterday"}, id="no-timestamp"),
         pytest.param({"writtenat": "2026-03-01T12:00:00"}, id="naive-time"),
         pytest.param({"writtenat": "2026-03-01T12:00:00+02:00"}, id="time-not-in-utc"),
@@ -82,12 +82,27 @@ def test_a_stamp_that_is_not_whole_is_none(broken):
     assert canary.decode(metadata) is None
 
 
-def test_the_highest_sequence_is_read_and_leaves_no_room_for_a_next_one():
-    found = canary.decode(WHOLE | {"sequence": str(canary.SEQUENCE_LIMIT)})
+@pytest.mark.parametrize("sequence", [canary.SEQUENCE_LIMIT, canary.SEQUENCE_LIMIT + 1, 10**18, 10**40])
+def test_a_sequence_beyond_the_highest_is_read_as_that_and_is_not_plausible(sequence):
+    """The stamp is whole, so that one in our own name can be replaced."""
+    found = canary.decode(WHOLE | {"sequence": str(sequence)})
 
     assert found.sequence == canary.SEQUENCE_LIMIT
     assert not found.is_plausible
-    assert canary.decode(WHOLE | {"sequence": str(canary.SEQUENCE_LIMIT + 1)}) is None
+
+
+def test_a_time_before_1970_is_read_as_1970():
+    found = canary.decode(WHOLE | {"writtenat": "0001-01-01T00:00:00.000000+00:00"})
+
+    assert found.written_at == canary.EPOCH
+
+
+def test_a_writers_name_is_bounded_and_still_read_back_as_it_was_written():
+    written = canary.stamp(body=BODY, sequence=7, written_at=NOON, writer="w" * 7000)
+
+    assert len(written.writer) == canary.WRITER_LIMIT
+    assert canary.decode(canary.encode(written)) == written
+    assert canary.decode(WHOLE | {"writer": "w" * 7000}).writer == written.writer
 
 
 def test_a_digest_in_capitals_is_the_same_digest():

@@ -255,3 +255,14 @@ def test_a_made_up_sequence_uses_up_no_numbers(where):
     assert poisoned == ledger
     assert poisoned.next_sequence() == 2
     assert ledger.next_sequence(stamped(SEQUENCE_LIMIT)) == 2
+
+
+def test_what_we_wrote_is_seen_however_high_a_sequence_it_went_on_from():
+    """Else the secondary would be behind for ever."""
+    ledger, _, _ = play("w1 s1")
+    high = stamped(ledger.next_sequence(stamped(SEQUENCE_LIMIT // 2)))
+    ledger, _ = ledger.after_write(high).after_sighting(SECONDARY, high, at=at(60), since=None)
+
+    assert ledger.secondary_shown == high
+    assert ledger.lag(at(60)) == s(0)
+    assert ledger.is_sound

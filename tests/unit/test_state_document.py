@@ -114,3 +114,26 @@ def test_a_breaker_that_was_saved_before_it_told_when_it_moved_is_read():
         del old["targets"]["orders"]["breaker"][name]
 
     assert decode(json.dumps(old).encode()) == record
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00"])
+@pytest.mark.parametrize("place", ["since", "moved_at"])
+def test_a_time_that_utc_does_not_have_is_refused(place, time):
+    """It would end every tick, and the status, that tells it."""
+    document = json.loads(encode(record()))
+    document["targets"]["orders"]["breaker"][place] = time
+
+    with pytest.raises(UnreadableError, match=place):
+        decode(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("sequence", [10**17, 10**18, 10**40])
+@pytest.mark.parametrize("place", ["tried", "newest", "primary_shown", "secondary_shown"])
+def test_a_sequence_that_no_probe_can_have_come_to_is_refused(place, sequence):
+    """It would be a floor that nothing reaches, or be written into the blob, which nobody could read then."""
+    document = json.loads(encode(record()))
+    shown = {"sequence": sequence, "written_at": "2026-03-01T12:00:00Z", "sha256": "", "writer": "here"}
+    document["targets"]["orders"]["ledger"][place] = sequence if place == "tried" else shown
+
+    with pytest.raises(UnreadableError, match="no probe can have come to"):
+        decode(json.dumps(document).encode())
