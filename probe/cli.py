@@ -210,6 +210,9 @@ def _say(*lines: str) -> None:
         print(line, flush=True)
 
 
+_VALID = "The settings are valid. Nothing was contacted: python -m probe doctor tries what they name."
+
+
 def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
     found = compose.load(environment)
     rows = settings.effective(environment)
@@ -234,7 +237,7 @@ def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
             f"  secondary  {each['secondary'] or 'none'}",
         )
     _say("", f"Ticks are {found.interval.total_seconds():g} s apart or more, seen from {found.vantage}.")
-    _say(*(f"Warning: {line}" for line in found.warnings), "The settings are valid.")
+    _say(*(f"Warning: {line}" for line in found.warnings), _VALID)
     return 0
 
 

@@ -663,7 +663,9 @@ def _host(url: str) -> str:
 def _said(step: str, answer: Answer) -> str:
     """Return how long a step took, or what was answered to who showed nothing."""
     if step == "answer":
-        return f"{answer.status} to who shows no grant" if answer.status != _OK else "200, to anybody"
+        return (
+            f"{answer.status}{'' if answer.status == _OK else ', as it should'}, to a request without a grant"
+        )
     took = answer.phases.connect if step == "tcp" else answer.phases.tls
     return f"{took.total_seconds() * 1000:.0f} ms" if took else ""
 

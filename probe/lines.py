@@ -59,7 +59,7 @@ def tick(report: TickReport, unsaved: datetime | None = None) -> list[Line]:
         level = logging.WARNING if warns else logging.INFO
         out.append((level, _log_line(report, target)))
         if warns:
-            out.append((level, f"  {each.name}: {headline(each)}"))
+            out.append((level, f"  {each.name}: {headline(each)}{_changed(each, target)}"))
         out += [(logging.WARNING, f"  {each.name}: breaker {moved}") for moved in _moves(target)]
     if report.reason or report.state_store != "ok" or not out:
         reason = f": {report.reason}" if report.reason else ""
@@ -76,6 +76,19 @@ def _has_changed(report: TargetReport) -> bool:
     return report.previous != report.verdicts or (
         known is not None and now is not None and now.verdict != known
     )
+
+
+def _changed(known: Situation, report: TargetReport) -> str:
+    """Return what changed, where the headline does not say it: all is well again."""
+    if report.previous is None or known.rank is not Rank.QUIET:
+        return ""
+    names = ("reads", "primary", "secondary")
+    moved = zip(names, report.previous, report.verdicts, strict=True)
+    told = [f"{name} was {before}" for name, before, now in moved if before != now]
+    judged = report.judgement.redundancy
+    if judged and report.previous_redundancy not in (None, judged.verdict):
+        told.append(f"redundancy was {report.previous_redundancy}")
+    return f" Before: {', '.join(told)}." if told else ""
 
 
 def _log_line(report: TickReport, each: TargetReport) -> str:

@@ -15,7 +15,7 @@ from probe.core.event import EventKind
 from probe.core.look import LOST_THE_RACE
 from probe.core.replication import SyncStatus
 from probe.core.times import lasting
-from probe.core.verdict import EndpointVerdict, RedundancyVerdict, TargetVerdict
+from probe.core.verdict import CANNOT_BE_READ, EndpointVerdict, RedundancyVerdict, TargetVerdict
 
 LOSS_SHOWN = timedelta(days=1)
 """How long lost writes stay in the headline: nothing brings them back, so the next shift must read it."""
@@ -355,16 +355,18 @@ def _cost(known: Situation) -> str:
     if known.since and began < known.since:
         told.append(f"the incident began {_minute(began, known.now)}, {lasting(known.now - began)} ago")
     if lost:
-        told.append(f"{lost} {'read' if lost == 1 else 'reads'} lost so far")
+        told.append(f"{lost} of the probe's reads lost so far")
     return f" {_capital(', '.join(told))}." if told else ""
 
 
 def _writes(known: Situation) -> str:
     """Return what became of the canary's write: a client's writes meet the same."""
+    told = ""
     if known.is_written_by_others or known.lately(EventKind.SECOND_WRITER):
-        return _stranger(known)
-    told = _write(known) if known.is_unwritten else ""
-    if known.write == "success" and known.primary.verdict == EndpointVerdict.DOWN:
+        told = _stranger(known)
+    elif known.is_unwritten:
+        told = _write(known)
+    elif known.write == "success" and known.primary.verdict == EndpointVerdict.DOWN:
         told = "It still takes writes."
     if gone := known.lately(EventKind.CANARY_GONE):
         mended = "; it was written anew" if known.write == "success" else ""
@@ -390,8 +392,13 @@ def _write(known: Situation) -> str:
 def _stranger(known: Situation) -> str:
     event = known.lately(EventKind.SECOND_WRITER)
     who = f", {event['writer']!r}, seen at {_minute(_parsed(event['at']), known.now)}" if event else ""
-    rest = "; nothing is written, so the lag tells nothing" if known.write == "not_tried" else ""
-    return f"SOMEBODY ELSE writes this canary{who}{rest}."
+    match known.write:
+        case "success":  # it was taken away, or the probe was first
+            return f"SOMEBODY ELSE wrote this canary{who}; the probe writes it again."
+        case "not_tried":
+            return f"SOMEBODY ELSE writes this canary{who}; nothing is written, so the lag tells nothing."
+        case _:
+            return f"SOMEBODY ELSE writes this canary{who}."
 
 
 def _kept(known: Situation) -> str:
@@ -408,11 +415,18 @@ def _kept(known: Situation) -> str:
         case RedundancyVerdict.BEHIND:
             return f"BEHIND the RPO{since}: {point}: a failover now may lose every write since."
         case RedundancyVerdict.UNPROTECTED:
-            return f"UNPROTECTED{since}: {_short(known.redundancy_reason)}; {point}."
+            return f"UNPROTECTED{since}: {_why_unprotected(known)}; {point}."
         case _ if known.redundancy_reason == known.reason:  # told already
             return f"{_capital(point)}."
         case _:
             return f"Redundancy unknown{since}: {_short(known.redundancy_reason)}; {point}."
+
+
+def _why_unprotected(known: Situation) -> str:
+    """Return why, in the words that the headline has for what a location does."""
+    if known.secondary and known.redundancy_reason.startswith(CANNOT_BE_READ):
+        return f"the secondary {known.secondary.does()}"
+    return _short(known.redundancy_reason)
 
 
 def _short(reason: str) -> str:
@@ -435,7 +449,7 @@ def _over(known: Situation) -> str:
     began, ended, lost = _parsed(closed["began_at"]), _parsed(closed["ended_at"]), closed["reads_lost"]
     return (
         f"An incident of {_minute(began, known.now)} is over, it lasted {lasting(ended - began)}: "
-        f"{lost or 'no'} {'read' if lost == 1 else 'reads'} lost."
+        f"{f"{lost} of the probe's reads" if lost else 'no reads'} lost."
     )
 
 

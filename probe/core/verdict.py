@@ -187,7 +187,7 @@ def _unwritten(found: EndpointJudgement, evidence: Evidence) -> EndpointJudgemen
     why = _failure(write) if write and failed else evidence.unwritten
     if why is None or found.verdict is not EndpointVerdict.HEALTHY:
         return found
-    reason = f"it serves, but the canary could not be written: {why}; the lag tells nothing new"
+    reason = f"it serves, but the canary was not written, so the lag tells nothing new: {why}"
     return EndpointJudgement(verdict=EndpointVerdict.DEGRADED, reason=reason, reading=found.reading)
 
 
@@ -264,6 +264,7 @@ def _behind(evidence: Evidence) -> str | None:
     return None
 
 
+CANNOT_BE_READ = "the secondary cannot be read"
 STATS_RIGHT = "Microsoft.Storage/storageAccounts/blobServices/read"
 """What the stats need, and what the role Reader on the account gives; a container's data role does not.
 
@@ -293,7 +294,7 @@ def _lost(known: Replication, secondary: EndpointJudgement) -> str | None:
     if secondary.verdict is EndpointVerdict.ABSENT:
         return secondary.reason
     if secondary.verdict in _UNREADABLE:
-        return f"the secondary cannot be read: {secondary.reason}{_last_point(known)}"
+        return f"{CANNOT_BE_READ}: {secondary.reason}{_last_point(known)}"
     return None
 
 

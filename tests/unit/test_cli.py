@@ -172,7 +172,9 @@ def test_check_prints_every_setting_and_target_and_no_secret(capsys):
     out = capsys.readouterr().out
     assert "PROBE_READS                                default  5" in out
     assert "  secondary  https://contoso-secondary.blob.core.windows.net/health-probe/HelloWorld.png" in out
-    assert out.splitlines()[-1] == "The settings are valid."
+    assert out.splitlines()[-1].startswith(
+        "The settings are valid. Nothing was contacted: python -m probe doctor"
+    )
     assert KEY not in out
 
 

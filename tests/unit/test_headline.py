@@ -124,7 +124,7 @@ TABLE = {
     "the primary was down for longer than reads were rerouted": (
         {**REROUTED, "incident": (minute(40), 6)},
         "Reads from the SECONDARY since 12:45 UTC, 12 min: primary answers 503. The incident began 12:40 UTC, "
-        f"17 min ago, 6 reads lost so far. The primary takes no writes. {RISK} {SERVED}",
+        f"17 min ago, 6 of the probe's reads lost so far. The primary takes no writes. {RISK} {SERVED}",
     ),
     "the primary is back, the breaker still open": (
         {**REROUTED, "primary": UP, "write": "success", "until_trial": 7, "recovery_point": at(57 * MINUTE - 9)},
@@ -149,8 +149,8 @@ TABLE = {
     "both are down": (
         {**DOWN, **CANNOT},
         "NO READ SERVED since 12:45 UTC, 12 min: primary answers 503, secondary does not answer in time. The "
-        "primary takes no writes. UNPROTECTED since 12:46 UTC, 11 min: the secondary cannot be read: timeout after "
-        f"5 s; recovery point 12:44:51, 12 min old. {HEALTH}",
+        "primary takes no writes. UNPROTECTED since 12:46 UTC, 11 min: the secondary does not answer in time; "
+        f"recovery point 12:44:51, 12 min old. {HEALTH}",
     ),
     "both refuse connections, in some of the reads": (
         {
@@ -163,8 +163,8 @@ TABLE = {
             "write_reason": "not tried: the look before it failed (refused), and no version is remembered",
         },
         "3 of 5 reads SERVED BY NOBODY since 12:45 UTC, 12 min: primary refuses connections, secondary too. No "
-        "write could be tried. UNPROTECTED since 12:46 UTC, 11 min: the secondary cannot be read: timeout after 5 "
-        f"s; recovery point 12:44:51, 12 min old. {HEALTH}",
+        "write could be tried. UNPROTECTED since 12:46 UTC, 11 min: the secondary refuses connections; "
+        f"recovery point 12:44:51, 12 min old. {HEALTH}",
     ),
     "the only location is down": (
         {**DOWN, "secondary": None, "redundancy": None, "recovery_point": None},
@@ -247,6 +247,17 @@ TABLE = {
         "Reads from the primary since 11:00 UTC, 1 h 57 min. SOMEBODY ELSE writes this canary, 'laptop', seen at "
         f"12:46 UTC; nothing is written, so the lag tells nothing. {QUIET} First: give each probe a blob of its own "
         "with PROBE_BLOB.",
+    ),
+    "what somebody else wrote was deleted": (
+        {
+            "events": [
+                event(EventKind.SECOND_WRITER, 46, writer="laptop"),
+                {**event(EventKind.CANARY_GONE, 50), "reason": "the canary's blob is gone"},
+            ]
+        },
+        "Reads from the primary since 11:00 UTC, 1 h 57 min. The canary's blob is gone; it was written anew. SOMEBODY "
+        "ELSE wrote this canary, 'laptop', seen at 12:46 UTC; the probe writes it again. "
+        f"{QUIET} First: see the activity log for who deleted it; if nobody did, compare your own data.",
     ),
     "the canary was deleted": (
         {
@@ -386,7 +397,7 @@ SAYS = {
     "unprotected": "UNPROTECTED since 12:46 UTC, 11 min: because unprotected",
     "unknown": "Redundancy unknown since 12:46 UTC, 11 min: because unknown",
     "loss": "FAILED OVER WITH LOSS",
-    "second writer": "SOMEBODY ELSE writes this canary, 'laptop'",
+    "second writer": "this canary, 'laptop', seen at 12:46 UTC",
     "unsaved": "do not restart the app",
     "silent": "NO TICK",
 }

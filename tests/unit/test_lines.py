@@ -72,6 +72,12 @@ def test_a_quiet_tick_is_one_line_and_no_warning():
     assert [level for level, _ in lines.tick(last(OK, OK))] == [INFO]
 
 
+def test_a_warning_that_all_is_well_says_what_was_not_before():
+    _, headline = lines.tick(last(OK, ("ok", "slow"), OK))
+
+    assert headline[1].endswith(" Before: secondary was degraded.")
+
+
 def test_a_verdict_that_changed_is_a_warning_with_the_headline_and_one_that_holds_is_not():
     changed, headline, moved = lines.tick(last(OK, BROKEN))
     assert (changed[0], headline[0], moved[0]) == (WARNING, WARNING, WARNING)

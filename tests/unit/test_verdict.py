@@ -421,4 +421,4 @@ def test_a_primary_that_serves_but_does_not_take_the_canary_is_degraded():
     judged = judge(replace(evidence("ok"), write=denied)).primary
 
     assert judged.verdict == V.DEGRADED
-    assert "the canary could not be written: 403" in judged.reason
+    assert "the canary was not written, so the lag tells nothing new: 403" in judged.reason
