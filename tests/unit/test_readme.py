@@ -1,6 +1,7 @@
 """The pages speak of what the code has: names, commands, files and links exist; figures say whence."""
 
 import re
+from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from probe.cli import main
-from probe.core import verdict
-from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS
+from probe.core import breaker, verdict
+from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Purpose
+from probe.core.target import Policy
 from probe.settings import FIELDS
+from probe.tick.steps import step_names
 from tests.docs.pages import PAGES, ROOT
+from tests.faults.world import target
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATORS = "PROBE_STATUS_KEY"
@@ -111,6 +115,51 @@ def test_every_test_that_contributing_names_exists():
 
     assert named
     assert [each for each in named if f"def {each}(" not in sources()] == []
+
+
+def test_the_map_names_every_module_beneath_probe_and_nothing_else():
+    (drawn,) = re.findall(r"```text\n(.*?)```", text("probe/README.md"), re.DOTALL)
+    named = {
+        each.removeprefix("probe/").rstrip("/") for each in re.findall(r"(?:probe/)?\w+(?:\.py|/)", drawn)
+    }
+    folder = ROOT / "probe"
+    modules = {each.name for each in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
+    packages = {each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("_")}
+
+    beside = {"function_app.py", "tests", "infra", "README.md"}
+    assert {each for each in named if each not in beside} == modules | packages
+
+
+def test_the_glossary_tells_every_purpose_of_an_attempt():
+    (told,) = re.findall(r"^\| purpose \| [^:|]*: ([^|]*) \|", text("probe/README.md"), re.MULTILINE)
+
+    assert told.split(", ") == list(Purpose)
+
+
+def test_the_readme_tells_the_steps_of_a_tick_in_their_order():
+    told = _section("What a tick does").strip().partition("\n\n")[0]
+    words = {"look primary": "look at both", "look secondary": "look at both", "write": "write the canary"}
+    reads = {f"read {number + 1}": f"{Policy().reads} reads" for number in range(Policy().reads)}
+    words |= {**reads, "stats": "stats"}
+
+    found = [told.find(words[each]) for each in step_names(target())]
+
+    assert -1 not in found
+    assert found == sorted(found)
+
+
+def test_the_figures_of_the_breaker_are_those_of_the_defaults():
+    policy, told = Policy(), " ".join(_section("The breaker", level=3).split())
+
+    for each in (
+        f"{policy.failure_threshold} failed primary attempts in a row",
+        f"failure rate of {policy.failure_rate:.0%}".replace("%", " %"),
+        f"the last {policy.window} once there are {policy.minimum_samples}",
+        f"after {policy.secondary_reads} of them",
+        f"{breaker.CALM // timedelta(minutes=1)} minutes of closing",
+        f"at most for {breaker.MULTIPLIER_LIMIT} times the {policy.secondary_reads}",
+    ):
+        assert each in told
 
 
 def test_every_class_in_the_glossary_exists():
