@@ -13,7 +13,7 @@ from probe.core.times import seconds, time_text
 
 
 def reasons(report: TickReport) -> list[str]:
-    """Return why each verdict is what it is: a line per target and endpoint."""
+    """Return why each verdict is what it is: a line for each target, endpoint and its redundancy."""
     out = []
     for each in report.targets:
         out.append(f"  {each.target.name}: {each.judgement.target.verdict}: {each.judgement.target.reason}")
@@ -21,6 +21,8 @@ def reasons(report: TickReport) -> list[str]:
             judged = each.judged(location)
             if judged:
                 out.append(f"    {location}: {judged.verdict}: {judged.reason}")
+        if kept := each.judgement.redundancy:
+            out.append(f"    redundancy: {kept.verdict}: {kept.reason}")
         out += [f"    {line}" for line in (*_write(each), *_routing(each))]
     return out
 

@@ -96,3 +96,9 @@ def test_the_short_form_says_that_the_canary_could_not_be_written():
     lines = explain.reasons(last(OK, BROKEN))
 
     assert "    write: the canary could not be written: 503" in lines
+
+
+def test_the_reasons_tell_that_of_redundancy_too():
+    (told,) = [each for each in explain.reasons(last(OK)) if "redundancy" in each]
+
+    assert told.startswith("    redundancy: protected: every write up to ")
