@@ -30,13 +30,19 @@ async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickRe
     Raises whatever a bug raises, after the other targets' findings were saved and told.
     """
     started_at, begun = world.clock(), world.monotonic()
+    # The loop's own clock, since asyncio's time-outs are set on it.
+    loop, budget = asyncio.get_running_loop(), world.budget.total_seconds()
+    ends_at = loop.time() + budget
     store = Store(world, firing.shard)
     record = await store.load(started_at)
+    ends_at = max(
+        ends_at, loop.time() + budget / 2
+    )  # a slow store must not leave a tick nothing to measure in
     found: list[Found] = []
     reports: list[TargetReport] = []
     result = Result.SKIPPED
     if record is None or not _is_stale(record, firing):
-        found = await _measure(world, targets, record)
+        found = await _measure(world, targets, record, ends_at)
         reports = await store.save(firing, found)
         result = _result(found)
     report = TickReport(
@@ -86,10 +92,10 @@ def _is_stale(record: ShardRecord, firing: Firing) -> bool:
     return record.last_scheduled_at is not None and firing.scheduled_at <= record.last_scheduled_at
 
 
-async def _measure(world: World, targets: Sequence[Target], record: ShardRecord | None) -> list[Found]:
+async def _measure(
+    world: World, targets: Sequence[Target], record: ShardRecord | None, ends_at: float
+) -> list[Found]:
     """Probe all targets side by side within the budget; a bug is kept with what it hit, not raised."""
-    # The loop's own clock, since asyncio's time-outs are set on it.
-    ends_at = asyncio.get_running_loop().time() + world.budget.total_seconds()
     gate = asyncio.Semaphore(CONCURRENCY)
     known = record.targets if record else {}
 

@@ -4,6 +4,7 @@
 whole app, its exchange and its state file, on ``other_account.Account``. Then what those tapes do not have.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -352,5 +353,23 @@ async def test_a_condition_that_is_never_met_is_no_race(hour):
         healed = await probe.tick(behaves())
 
     assert [verdicts(each)[1] for each in refused] == ["healthy", "healthy", "degraded", "degraded"]
-    assert "the canary could not be written: 412" in refused[3].targets[0].judgement.primary.reason
+    assert "412" in refused[3].targets[0].judgement.primary.reason
     assert verdicts(healed)[:2] == ("ok", "healthy")
+
+
+async def test_a_slow_state_store_takes_its_time_out_of_the_ticks_budget(hour):
+    """The account says nothing and the store takes a second to be loaded: two seconds in all, not three."""
+    async with hour(PROBE_TICK_BUDGET="2", PROBE_SCHEDULE="*/10 * * * * *", PROBE_DEADLINE="1.9") as probe:
+        await probe.tick()
+        load = probe.app.world.store.load
+
+        async def slow(shard: int):
+            await asyncio.sleep(1)
+            return await load(shard)
+
+        probe.app.world.store.load = slow
+        probe.account.plays = dict.fromkeys((PRIMARY, SECONDARY), hangs)
+        report = await probe.tick()
+
+    assert report.result == "cut_short"
+    assert report.duration < timedelta(seconds=2.8)
