@@ -14,7 +14,7 @@ from probe.core.headline import headline
 from probe.core.report import TargetReport, TickReport, exit_code
 from probe.core.target import Location
 from probe.core.times import lasting
-from tests.faults.world import BODY, MINUTE, NOON, World, clock, run, target, world
+from probe.lab.world import BODY, MINUTE, NOON, World, clock, run, target, world
 
 OK, BUSY = ("ok", "ok"), ("503", "ok")
 type Before = Callable[[World, int], object]

@@ -16,10 +16,10 @@ from probe import compose
 from probe.adapters import state_blob
 from probe.core import canary
 from probe.core.report import TickReport, exit_code
+from probe.lab.world import BODY, MINUTE, NOON
 from probe.tick import Firing
 from tests.faults.other_account import PRIMARY, SECONDARY, Account, Asked, refusal, resolving
 from tests.faults.test_outage_tapes import TAPES, line, rows, seen
-from tests.faults.world import BODY, MINUTE, NOON
 
 CONTAINER, BLOB = "health-probe", "HelloWorld.png"
 QUICK = {

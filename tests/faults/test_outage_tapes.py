@@ -3,7 +3,7 @@
 A row is one tick, a minute after the row above, on an account whose canary was written and replicated before.
 The columns:
 
-- ``happens``: what is done to the account before the tick; ``tests/faults/world.py`` says what it means.
+- ``happens``: what is done to the account before the tick; ``probe/lab/world.py`` says what it means.
 - ``reads``, ``redundancy``: the two verdicts. ``since``: the minute from which the reads' verdict holds.
 - ``point``: how old the recovery point is, in minutes, ``?`` when it was never known. ``lag``: in minutes,
   ``?`` when unknown. ``told``: the events of the tick. ``exit``: the exit code.
@@ -17,10 +17,9 @@ from datetime import timedelta
 
 import pytest
 
-from probe.core import canary
 from probe.core.report import TickReport, exit_code
 from probe.core.target import Location, Target
-from tests.faults.world import BODY, MINUTE, NOON, Account, World, clock, run, target, world
+from probe.lab.world import MINUTE, NOON, Account, World, clock, run, target, world
 
 PRIMARY, SECONDARY = Location.PRIMARY, Location.SECONDARY
 
@@ -30,12 +29,7 @@ def behave(primary: str, secondary: str = "ok") -> Callable[[Account], None]:
 
 
 def written_by(writer: str) -> Callable[[Account], None]:
-    def write(account: Account) -> None:
-        shown = account.blobs[PRIMARY]
-        sequence = shown.sequence + 1 if shown else 1
-        account.write(canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=writer))
-
-    return write
+    return lambda account: account.write_as(writer)
 
 
 def planned_failover(account: Account) -> None:
@@ -46,7 +40,7 @@ def planned_failover(account: Account) -> None:
 
 def deleted(*, container: bool) -> Callable[[Account], None]:
     def delete(account: Account) -> None:
-        account.blobs = dict.fromkeys(Location)
+        account.delete()
         account.container = not container
 
     return delete

@@ -11,7 +11,7 @@ import trustme
 
 from probe.adapters.life import Life, is_here, places
 from probe.core.report import exit_code
-from tests.faults.world import MINUTE, NOON, run, target, world
+from probe.lab.world import MINUTE, NOON, run, target, world
 
 BOUND = timedelta(seconds=1)
 AUTHORITY = trustme.CA()

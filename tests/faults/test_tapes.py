@@ -5,7 +5,7 @@ A tape is a table. A row is one tick, a minute after the row above it, of a new 
 20 reads from the secondary, and closes after 3 good trials). The columns:
 
 - ``primary``, ``secondary``: what the attempts of this tick meet there, in order, the last one staying;
-  ``tests/faults/world.py`` lists the words. ``store``: what the state store does, where a tape has it.
+  ``probe/lab/world.py`` lists the words. ``store``: what the state store does, where a tape has it.
 - ``reads``: who served each read, P or S, ``-`` when neither did.
 - ``breaker``: its state after the tick. ``primary is``, ``secondary is``, ``target``: the verdicts.
 - ``why``: the reason for the row.
@@ -22,7 +22,7 @@ import pytest
 from probe.core.breaker import State
 from probe.core.report import TargetReport, TickReport
 from probe.core.target import Forced, Location, Target
-from tests.faults.world import MINUTE, NOON, SERVES, World, run, target, world
+from probe.lab.world import MINUTE, NOON, SERVES, World, run, target, world
 
 LETTERS = {Location.PRIMARY: "P", Location.SECONDARY: "S", None: "-"}
 
@@ -508,5 +508,5 @@ def test_the_verdict_gives_a_reason_that_names_what_was_met():
     _, reports = run(play(broken))
 
     assert reports[1].targets[0].judgement.target.reason == (
-        "5 of 5 reads were served by the secondary; primary: 503 after 10 ms"
+        "5 of 5 reads were served by the secondary; primary: 503 ServerBusy (Server is busy) after 12 ms"
     )

@@ -10,24 +10,23 @@ import functools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from probe.core.replication import SyncStatus
 from probe.lab.telemetry import tapes as lab
 from probe.lab.telemetry.capture import azure_monitor
-from probe.lab.telemetry.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, Answer, Scene
+from probe.lab.telemetry.tapes import Scene
 from tests.infra.rows import Workspace, row
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 OK = Scene()
-PRIMARY_DOWN = Scene(primary=BUSY)
-BOTH_DOWN = Scene(primary=BUSY, secondary=BUSY)
-CUT_OFF = Scene(primary=REFUSED, secondary=REFUSED, store=False)
-CORRUPTED = Scene(primary=CORRUPT)
-MISSING = Scene(primary=Answer(error_type="404", status_code=404, service_error="BlobNotFound"))
-REFUSED_US = Scene(primary=DENIED, secondary=DENIED)
-ABSENT = Scene(secondary=GONE)
-STALLED = Scene(known=SyncStatus.UNAVAILABLE)
+PRIMARY_DOWN = Scene(primary="503")
+BOTH_DOWN = Scene(primary="503", secondary="503")
+CUT_OFF = Scene(primary="refused", secondary="refused", store=False)
+CORRUPTED = Scene(primary="corrupt")
+MISSING = Scene(primary="404")
+REFUSED_US = Scene(primary="403", secondary="403")
+ABSENT = Scene(secondary="dns")
+STALLED = Scene(stats="unavailable")
 FAILED_OVER = Scene(happened="failover")
 DELETED = Scene(happened="gone")
 UNSAVED = Scene(store=False)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from probe import cli, status
+from probe.lab.world import MINUTE, NOON, run, world
 from probe.status import Memory, Page
-from tests.faults.world import MINUTE, NOON, run, world
 
 KEY = "a-function-key-of-this-test"
 

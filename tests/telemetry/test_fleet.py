@@ -19,7 +19,7 @@ TARGETS = 60
 
 @pytest.fixture(scope="module")
 def report() -> TickReport:
-    scenes = (tapes.Scene(primary=tapes.BUSY),)
+    scenes = (tapes.Scene(primary="503"),)
     (found,) = run(tapes.play(scenes, targets=tapes.fleet(TARGETS)))
     return found
 

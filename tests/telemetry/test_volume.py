@@ -3,7 +3,7 @@
 import pytest
 
 from probe.adapters.telemetry.settings import Traces
-from probe.lab.telemetry.tapes import BUSY, Scene
+from probe.lab.telemetry.tapes import Scene
 from probe.lab.telemetry.volume import HOUR, PRICE, measure, monthly, table
 
 CALM = (Scene(),) * HOUR
@@ -35,7 +35,7 @@ async def test_an_availability_result_for_each_endpoint_and_the_reads_is_sent_in
 
 async def test_an_outage_tells_more_but_stays_bounded():
     calm = await measure(CALM[:20], traces=Traces.FAILURES)
-    outage = await measure((Scene(primary=BUSY),) * 20, traces=Traces.FAILURES)
+    outage = await measure((Scene(primary="503"),) * 20, traces=Traces.FAILURES)
 
     assert 2 < outage.octets.total() / calm.octets.total() < 4
 

@@ -8,7 +8,7 @@ from probe.adapters.storage import Cleanup
 from probe.compose import App
 from probe.core.connection import Connection
 from probe.core.target import Target
-from tests.faults.world import World
+from probe.lab.world import World
 from tests.unit.settings_values import WORKING
 
 

@@ -11,8 +11,8 @@ from probe.compose import App
 from probe.core.errors import ConfigurationError, ProbeError
 from probe.core.report import Result
 from probe.fleet import Message
+from probe.lab.world import NOON, World, run, target, world
 from probe.ports import TraceParent
-from tests.faults.world import NOON, World, run, target, world
 from tests.unit.app_values import app_on
 from tests.unit.settings_values import WORKING
 

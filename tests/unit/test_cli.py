@@ -11,7 +11,7 @@ import pytest
 
 from probe import __version__, cli, compose, lines
 from probe.core.errors import ConfigurationError, StateError
-from tests.faults.world import MINUTE, NOON, World, run, target, world
+from probe.lab.world import MINUTE, NOON, World, run, target, world
 from tests.unit.app_values import app_on
 from tests.unit.settings_values import KEY, STRING, WORKING
 

@@ -5,7 +5,7 @@ import pytest
 from probe import explain
 from probe.core.report import TickReport
 from probe.core.target import Forced, Location, Target
-from tests.faults.world import MINUTE, NOON, run, target, world
+from probe.lab.world import MINUTE, NOON, run, target, world
 
 
 def last(*scripts: tuple[str, str], probed: Target | None = None) -> TickReport:
@@ -33,7 +33,7 @@ def test_every_attempt_has_a_line_with_whose_fault_its_failure_is():
 
     attempts = [each for each in lines if " primary " in each and each.startswith("  12:")]
     assert len(attempts) == 1 + 1 + 5
-    assert all("503 HTTP 503 [path fault] 10.0 ms" in each for each in attempts)
+    assert all("503 HTTP 503 [path fault] 12.0 ms" in each for each in attempts)
     assert "  reads served by: 1:secondary 2:secondary 3:secondary 4:secondary 5:secondary" in lines
 
 
@@ -95,7 +95,7 @@ def test_the_short_form_says_why_reads_go_where_they_go(scripts, policy, said: s
 def test_the_short_form_says_that_the_canary_could_not_be_written():
     lines = explain.reasons(last(OK, BROKEN))
 
-    assert "    write: the canary could not be written: 503" in lines
+    assert "    write: the canary could not be written: Server is busy" in lines
 
 
 def test_the_reasons_tell_that_of_redundancy_too():

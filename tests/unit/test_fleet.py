@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from probe import fleet
 from probe.core.errors import ProbeError
 from probe.fleet import Message
-from tests.faults.world import MINUTE, NOON, target
+from probe.lab.world import MINUTE, NOON, target
 
 GOOD = {
     "schema": 1,

@@ -6,7 +6,7 @@ import pytest
 
 from probe import lines
 from probe.core.report import TickReport
-from tests.faults.world import MINUTE, NOON, World, run, target, world
+from probe.lab.world import MINUTE, NOON, World, run, target, world
 
 WARNING, INFO = logging.WARNING, logging.INFO
 

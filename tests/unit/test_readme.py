@@ -12,10 +12,10 @@ from probe.cli import main
 from probe.core import breaker, verdict
 from probe.core.reading import CONTENT_ERRORS, PATH_ERRORS, Purpose
 from probe.core.target import Policy
+from probe.lab.world import target
 from probe.settings import FIELDS
 from probe.tick.steps import step_names
 from tests.docs.pages import PAGES, ROOT
-from tests.faults.world import target
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 OPERATORS = "PROBE_STATUS_KEY"

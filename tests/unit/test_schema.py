@@ -11,9 +11,9 @@ from probe import status
 from probe.adapters.state import decode, encode
 from probe.core.record import SCHEMA
 from probe.core.report import document
+from probe.lab.world import MINUTE, NOON, World, run, target, world
 from probe.status import Memory, Page
 from tests.faults import test_outage_tapes, test_tapes
-from tests.faults.world import MINUTE, NOON, World, run, target, world
 
 FOLDER = Path(__file__).parents[2] / "probe" / "schema"
 SCHEMA_FILE = json.loads((FOLDER / "report-2.json").read_text(encoding="utf-8"))

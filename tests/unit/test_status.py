@@ -9,8 +9,8 @@ import pytest
 
 from probe import lines, status
 from probe.core.target import Forced, Location, Target
+from probe.lab.world import MINUTE, NOON, World, clock, run, target, world
 from probe.status import Health, Memory, Page
-from tests.faults.world import MINUTE, NOON, World, clock, run, target, world
 
 SECOND = timedelta(seconds=1)
 
@@ -115,7 +115,7 @@ def test_a_store_out_of_reach_is_told_and_what_is_unknown_counts_as_not_fresh():
     found = document(probe)
 
     told = (
-        "saved state unreadable since 2026-03-01 12:00:00 UTC (no load today); "
+        "saved state unreadable since 2026-03-01 12:00:00 UTC (the store cannot be reached); "
         "nothing is known in this process"
     )
     assert (found["fresh"], found["shards"][0]["error"], found["shards"][0]["source"]) == (
@@ -150,7 +150,9 @@ def test_a_store_that_is_down_for_ten_ticks_hides_nothing_and_forgets_nothing():
     assert all(each.runs for _, each, _ in seen)
     down = seen[5][2]["shards"][0]
     assert (down["source"], down["ticks"], down["fresh"]) == ("memory", 6, True)
-    assert down["error"].startswith("saved state unreadable since 2026-03-01 12:01:00 UTC (no load today); ")
+    assert down["error"].startswith(
+        "saved state unreadable since 2026-03-01 12:01:00 UTC (the store cannot be reached); "
+    )
     assert down["error"].endswith("last known from memory")
     assert seen[5][2]["targets"][0]["verdict"] == "ok"
     assert {each.operation for report, _, _ in seen for each in report.state_problems} == {"load"}

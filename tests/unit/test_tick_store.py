@@ -7,8 +7,8 @@ import pytest
 
 from probe.core.breaker import State
 from probe.core.report import Result, exit_code
+from probe.lab.world import MINUTE, NOON, World, clock, run, target, world
 from probe.tick.store import SAVE_TRIES
-from tests.faults.world import MINUTE, NOON, World, clock, run, target, world
 
 LATER = NOON + MINUTE
 

@@ -10,7 +10,7 @@ import pytest
 from probe.core.errors import StateError
 from probe.core.report import TickReport
 from probe.core.sums import CALM_INTERVAL
-from tests.faults.world import MINUTE, NOON, Store, Telemetry, World, run, target, world
+from probe.lab.world import MINUTE, NOON, Store, Telemetry, World, run, target, world
 
 BEHAVIOURS = (("ok", "ok"),) * 6 + (("503", "ok"), ("ok", "refused"), ("503, 503, ok", "ok"), ("slow", "ok"))
 

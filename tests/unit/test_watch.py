@@ -9,8 +9,8 @@ import pytest
 from probe import watch
 from probe.adapters.storage import Cleanup
 from probe.core.target import Location, Target
+from probe.lab.world import World, run, target, world
 from probe.watch import JsonShow, Plan, Show, TextShow
-from tests.faults.world import World, run, target, world
 from tests.unit.app_values import app_on
 
 LONG = target(deadline=timedelta(seconds=5))
@@ -60,10 +60,10 @@ def test_a_quiet_watch_says_what_it_does_and_sums_up(capsys):
 
     assert capsys.readouterr().out.splitlines() == [
         "Writing https://contoso.blob.core.windows.net/health-probe/HelloWorld.png",
-        "Written: sequence 1 in 10 ms",
+        "Written: sequence 1 in 9 ms",
         "The secondary shows sequence 1, 0.0 s after it was written",
         "P0 P1 P2 P3 P4 P5 ",
-        "6 reads: 6 from the primary, 0 from the secondary, 0 failed; the worst took 10 ms; 0 transitions",
+        "6 reads: 6 from the primary, 0 from the secondary, 0 failed; the worst took 9 ms; 0 transitions",
     ]
     assert code == 0
 
@@ -126,7 +126,7 @@ def test_retries_and_transitions_are_told_as_they_happen(capsys):
     lines = capsys.readouterr().out.splitlines()
     moved = lines.index("  breaker closed -> open: 5 primary attempts failed in a row, the last with 503")
     assert lines[moved - 1].startswith("  read ")
-    assert lines[moved - 1].endswith("primary failed: 503 after 10 ms")
+    assert lines[moved - 1].endswith("primary failed: 503 ServerBusy after 12 ms")
     assert lines[moved + 1].startswith("S")
     assert sum("primary failed: 503" in each for each in lines) == 5
     assert "0 failed" in lines[-1]

@@ -5,7 +5,6 @@ ingestion endpoint. What was made is counted from what the tick measured, by non
 what arrived, from the rows.
 """
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -20,22 +19,25 @@ from pydantic import TypeAdapter
 
 from probe.adapters import telemetry
 from probe.adapters.state import FileStateStore
-from probe.core.canary import Stamp
+from probe.core.record import ShardRecord
 from probe.core.report import TargetReport, TickReport
 from probe.core.target import Location
 from probe.lab.telemetry import capture, tapes
 from probe.lab.telemetry.ingestion import Ingestion
-from probe.lab.telemetry.tapes import BUSY, CORRUPT, DENIED, GONE, REFUSED, SILENT, SLOW, Scene, Written
+from probe.lab.telemetry.tapes import Scene
+from probe.lab.world import MINUTE, Account, outside, world
+from probe.lab.world import run as simulated
+from probe.ports import Loaded, StateStore, Telemetry
 
 SCENES = {
     "ok": Scene(),
-    "primary busy": Scene(primary=BUSY),
-    "primary silent": Scene(primary=SILENT),
-    "primary slow": Scene(primary=SLOW),
-    "primary corrupt": Scene(primary=CORRUPT),
-    "secondary gone": Scene(secondary=GONE),
-    "both denied": Scene(primary=DENIED, secondary=DENIED),
-    "both refused": Scene(primary=REFUSED, secondary=REFUSED),
+    "primary busy": Scene(primary="503"),
+    "primary silent": Scene(primary="timeout"),
+    "primary slow": Scene(primary="slow"),
+    "primary corrupt": Scene(primary="corrupt"),
+    "secondary gone": Scene(secondary="dns"),
+    "both denied": Scene(primary="403", secondary="403"),
+    "both refused": Scene(primary="refused", secondary="refused"),
 }
 SHORT = (*["ok"] * 6, "primary busy", "primary busy")
 """A first tick that tells at once, five that wait, one that tells of all of them, and one more."""
@@ -57,6 +59,8 @@ HOUR = (
     "primary busy",
 )
 """Sixty ticks; the last one is not calm, so that nothing waits after it."""
+
+ACCOUNTS = TypeAdapter(dict[str, Account])
 
 type Figures = Counter[str]
 """How often something was measured or told, by metric and what tells it apart."""
@@ -112,24 +116,40 @@ def _killed(number: int, name: str, connection: str, folder: Path) -> dict[str, 
     return found
 
 
+class _Real:
+    """A real store and a real telemetry in a simulated world: while they work, no simulated time passes."""
+
+    def __init__(self, store: StateStore, sending: Telemetry) -> None:
+        self._store, self._sending = store, sending
+        self.emit, self.claim_losses = sending.emit, sending.claim_losses
+
+    async def load(self, shard: int) -> Loaded:
+        with outside():
+            return await self._store.load(shard)
+
+    async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
+        with outside():
+            return await self._store.save(shard, record, tag)
+
+    async def flush(self) -> None:
+        with outside():
+            await self._sending.flush()
+
+
 async def _tick(number: int, name: str, connection: str, folder: Path) -> TickReport:
-    canaries = folder / "canaries.json"
-    written = _read(canaries)
-    report = await tapes.play_one(
-        SCENES[name],
-        number,
-        store=FileStateStore(folder / "state.json"),
-        telemetry=telemetry.build(replace(capture.SETTINGS, connection_string=connection)),
-        written=written,
+    """Run the tick of one minute: only the state and the account are shared with the other processes."""
+    kept = folder / "accounts.json"
+    probe = world(tapes.TARGET, accounts=ACCOUNTS.validate_json(kept.read_bytes()) if kept.exists() else None)
+    if not kept.exists():
+        probe.account.begin(sequence=1)
+    real = _Real(
+        FileStateStore(folder / "state.json"),
+        telemetry.build(replace(capture.SETTINGS, connection_string=connection)),
     )
-    canaries.write_text(
-        json.dumps({key: [asdict(each) for each in some] for key, some in written.items()}, default=str)
-    )
+    probe.inner.store = probe.inner.telemetry = real
+    report = await tapes.play_one(SCENES[name], tapes.START + number * MINUTE, probe)
+    kept.write_bytes(ACCOUNTS.dump_json(probe.accounts))
     return report
-
-
-def _read(path: Path) -> Written:
-    return TypeAdapter(dict[str, list[Stamp]]).validate_json(path.read_bytes()) if path.exists() else {}
 
 
 def figures(report: TickReport) -> Figures:
@@ -198,7 +218,7 @@ def main() -> None:
     """Run the churned hour and print what was made and what arrived; or one of its ticks."""
     if arguments := sys.argv[1:]:
         number, name, connection, folder = arguments
-        report = asyncio.run(_tick(int(number), name, connection, Path(folder)))
+        report = simulated(_tick(int(number), name, connection, Path(folder)), began=tapes.START)
         print(json.dumps(figures(report)), flush=True)
         sys.stdin.read()  # until it is killed
         return

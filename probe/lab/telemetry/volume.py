@@ -16,7 +16,7 @@ from pathlib import Path
 
 from probe.adapters.telemetry.settings import Traces
 from probe.lab.telemetry import capture, churn, tapes
-from probe.lab.telemetry.tapes import BUSY, Scene
+from probe.lab.telemetry.tapes import Scene
 
 PRICE = 2.76
 """US dollars for a gigabyte into Log Analytics, pay as you go, in West Europe; the first 5 GB a month are
@@ -99,7 +99,7 @@ def _cost(octets: int, price: float) -> str:
 
 
 async def _outage(traces: Traces) -> str:
-    hour = await measure((Scene(primary=BUSY),) * HOUR, traces=traces)
+    hour = await measure((Scene(primary="503"),) * HOUR, traces=traces)
     return (
         f"An hour with the primary down and `PROBE_TRACES={traces}`: {hour.rows.total():,} rows "
         f"({hour.rows['spans']:,} spans, {hour.rows['events']:,} events), {hour.octets.total() / 1e6:.2f} MB."

@@ -1,21 +1,25 @@
-"""A world to run ticks in: a geo-redundant account by script, a state store, a telemetry, one clock.
+"""A world to run ticks in: geo-redundant accounts by script, a state store, a telemetry, one clock.
 
 Rules kept here: the fakes stand behind ``probe.ports`` and nothing else is faked; time is the event loop's
-and passes only when everybody waits, so that an attempt "takes" its five seconds and no test does.
+and passes only when everybody waits, so that an attempt "takes" its five seconds and nobody waits for them.
+What happens twice is the same to the microsecond. Every tape of the tests and of the lab is played here.
 """
 
 import asyncio
+import itertools
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from probe import tick
 from probe.core import canary
 from probe.core.canary import Stamp
 from probe.core.errors import StateConflict, StateError
-from probe.core.reading import Purpose, Reading, fault_of
+from probe.core.reading import Phases, Purpose, Reading, fault_of
 from probe.core.record import ShardRecord
 from probe.core.replication import Sync, SyncStatus
 from probe.core.report import TickReport
@@ -26,20 +30,58 @@ from probe.tick import Firing
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BODY = b"a small picture"
 MINUTE = timedelta(minutes=1)
+_MS = timedelta(milliseconds=1)
 
-TOOK = {"slow": 3.0, "timeout": 5.0, "connect_timeout": 2.0, "refused": 0.001, "dns": 0.001}
-"""Seconds that an attempt takes by what it meets; everything else answers in ``QUICK``."""
-QUICK = 0.01
+QUICK = {Location.PRIMARY: 9 * _MS, Location.SECONDARY: 31 * _MS}
+"""What an attempt takes unless its word says otherwise: the secondary is in a region further away."""
 SERVES = ("ok", "slow", "stale", "old", "lost", "read-only")
 """What a location may do and still answer with a canary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a word of a script does to a request. ``took``: ``None`` for ``QUICK``."""
+
+    error_type: str | None = None
+    status_code: int | None = 200
+    took: timedelta | None = None
+    detail: str | None = None
+    service_error: str | None = None
+
+
+ANSWERS = {
+    **dict.fromkeys(SERVES, Answer()),
+    "slow": Answer(took=3000 * _MS),
+    "corrupt": Answer(detail="the body's SHA-256 is not the stamp's"),
+    "unreadable": Answer(),
+    "portal": Answer(error_type="protocol", status_code=None),
+    "refused": Answer(error_type="refused", status_code=None, took=4 * _MS, detail="connection refused"),
+    "dns": Answer(error_type="dns", status_code=None, took=6 * _MS, detail="the name does not resolve"),
+    "connect_timeout": Answer(error_type="connect_timeout", status_code=None, took=2000 * _MS),
+    "timeout": Answer(error_type="timeout", status_code=None, took=5000 * _MS, detail="no answer within 5 s"),
+    "403": Answer(error_type="403", status_code=403, service_error="AuthorizationPermissionMismatch"),
+    "404": Answer(error_type="404", status_code=404, service_error="BlobNotFound"),
+    "503": Answer(
+        error_type="503",
+        status_code=503,
+        took=12 * _MS,
+        detail="Server is busy",
+        service_error="ServerBusy",
+    ),
+}
+"""The words with an answer of their own; every other one is an ``error.type`` and nothing more."""
 
 
 class _Selector(selectors.DefaultSelector):
     """Never waits: when nothing is ready, the time that would have been waited has passed."""
 
     now = 0.0
+    real = 0
+    """How many wait for what is not simulated."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.real and timeout != 0:
+            return super().select(None)
         ready = super().select(0)
         if not ready and timeout is None:
             raise AssertionError("everybody waits for something that will never happen")
@@ -49,26 +91,37 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._simulated = _Selector()
-        super().__init__(self._simulated)
+    def __init__(self, began: datetime) -> None:
+        self.began, self.simulated = began, _Selector()
+        super().__init__(self.simulated)
 
     def time(self) -> float:
-        return self._simulated.now
+        return self.simulated.now
 
 
-def run[T](main: Coroutine[Any, Any, T]) -> T:
+def run[T](main: Coroutine[Any, Any, T], *, began: datetime = NOON) -> T:
     """Run a coroutine in simulated time, which begins at noon."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=partial(_Loop, began)) as runner:
         return runner.run(main)
 
 
 def clock() -> datetime:
-    """Return the simulated time; before anything runs it is noon."""
+    """Return the simulated time; where none runs it is noon."""
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - unlike its twin it does not raise
+    return loop.began + timedelta(seconds=loop.time()) if isinstance(loop, _Loop) else NOON
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Let what is real be waited for, as threads and sockets are; no simulated time passes meanwhile."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, _Loop):
+        raise TypeError("nothing is simulated here")
+    loop.simulated.real += 1
     try:
-        return NOON + timedelta(seconds=asyncio.get_running_loop().time())
-    except RuntimeError:
-        return NOON
+        yield
+    finally:
+        loop.simulated.real -= 1
 
 
 @dataclass(slots=True)
@@ -86,6 +139,10 @@ class Account:
     script: dict[Location, list[str]] = field(default_factory=dict)
     blobs: dict[Location, Stamp | None] = field(default_factory=lambda: dict.fromkeys(Location))
     before: dict[Location, Stamp | None] = field(default_factory=lambda: dict.fromkeys(Location))
+    lag: timedelta = timedelta(0)
+    """How long a write is under way to the secondary."""
+    under_way: list[tuple[datetime, Stamp | None]] = field(default_factory=list)
+    """What was written, and when, that the secondary does not have yet."""
     synced_at: datetime | None = None
     container: bool = True
     stats: str | None = "live"
@@ -100,11 +157,12 @@ class Account:
         self.script = {Location.PRIMARY: _words(primary), Location.SECONDARY: _words(secondary)}
         if primary == "lost":
             self.blobs[Location.PRIMARY] = self.blobs[Location.SECONDARY]
+            self.under_way.clear()
         self.replicate()
 
-    def begin(self) -> None:
+    def begin(self, sequence: int = 0) -> None:
         """Have a canary of this probe's from before, at both locations."""
-        stamp = canary.stamp(body=BODY, sequence=0, written_at=clock() - MINUTE, writer=self.writer)
+        stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock() - MINUTE, writer=self.writer)
         self.blobs = dict.fromkeys(Location, stamp)
         self.synced_at = clock()
 
@@ -117,15 +175,30 @@ class Account:
 
     def write(self, stamp: Stamp) -> None:
         self._put(Location.PRIMARY, stamp)
+        self.under_way.append((clock(), stamp))
         self.replicate()
 
-    def replicate(self) -> None:
-        """Copy to the secondary, unless its script says that replication stands still."""
+    def write_as(self, writer: str) -> None:
+        """Write the canary that follows, as somebody who is not this tick."""
         shown = self.blobs[Location.PRIMARY]
-        if self.peek(Location.SECONDARY) != "stale" and shown != self.blobs[Location.SECONDARY]:
-            self._put(Location.SECONDARY, shown)
-        if self.peek(Location.SECONDARY) != "stale":
-            self.synced_at = clock()
+        sequence = shown.sequence + 1 if shown else 1
+        self.write(canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=writer))
+
+    def delete(self) -> None:
+        """Delete the canary, here and there."""
+        self.blobs = dict.fromkeys(Location)
+        self.under_way.clear()
+
+    def replicate(self) -> None:
+        """Copy to the secondary what is due there, unless its script says that replication stands still."""
+        if self.peek(Location.SECONDARY) == "stale":
+            return
+        self.synced_at = clock() - self.lag
+        due = [stamp for at, stamp in self.under_way if at <= self.synced_at]
+        self.under_way = self.under_way[len(due) :]
+        arrived = due if self.lag else [self.blobs[Location.PRIMARY]]
+        if arrived and arrived[-1] != self.blobs[Location.SECONDARY]:
+            self._put(Location.SECONDARY, arrived[-1])
 
     def _put(self, location: Location, stamp: Stamp | None) -> None:
         self.before[location], self.blobs[location] = self.blobs[location], stamp
@@ -140,24 +213,30 @@ class Endpoints:
     """``ports.Endpoints`` on accounts by target name."""
 
     accounts: dict[str, Account]
+    requests: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def open(self, target: Target) -> "Session":
         account = self.accounts[target.name]
         if account.peek(Location.PRIMARY) == "bug at open":
             raise RuntimeError("a bug in open")
         account.opened += 1
-        return Session(target, account)
+        return Session(target, account, self.requests)
 
 
 class Session:
-    """``ports.Session`` on one account."""
+    """``ports.Session`` on one account: the first attempt at a location pays for DNS, TCP and TLS.
 
-    def __init__(self, target: Target, account: Account) -> None:
-        self._target, self._account = target, account
+    The canary is written over a connection of its own.
+    """
+
+    def __init__(self, target: Target, account: Account, requests: "itertools.count[int]") -> None:
+        self._target, self._account, self._requests = target, account, requests
+        self._connected: set[Location] = set()
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
         self._account.calls.append((location, purpose))
         word = self._account.next(location)
+        self._account.replicate()
         stamp = self._account.before[location] if word == "old" else self._account.blobs[location]
         reading = await self._met(word, location, purpose)
         if not reading.ok:
@@ -172,12 +251,14 @@ class Session:
             floor=floor,
             stamped=self._target.write,
         )
-        return replace(reading, canary=seen, error_type=error, etag=etag(stamp))
+        detail = ANSWERS[word].detail if error and word in ANSWERS else None
+        return replace(reading, canary=seen, error_type=error, detail=detail, etag=etag(stamp))
 
     async def stats(self) -> tuple[Reading, Sync | None]:
         word = self._account.peek(Location.SECONDARY)
         self._account.calls.append((Location.SECONDARY, Purpose.STATS))
         reading = await self._met(word, Location.SECONDARY, Purpose.STATS)
+        self._account.replicate()
         if not reading.ok or self._account.stats is None:
             return reading, Sync(status=SyncStatus.LIVE) if reading.ok else None
         if self._account.stats in ("bootstrap", "unavailable"):
@@ -185,7 +266,8 @@ class Session:
         if self._account.stats != "live":
             refused = int(self._account.stats)
             return replace(reading, error_type=str(refused), status_code=refused), None
-        return reading, Sync(status=SyncStatus.LIVE, last_sync_time=self._account.synced_at)
+        synced_at = self._account.synced_at and self._account.synced_at.replace(microsecond=0)
+        return reading, Sync(status=SyncStatus.LIVE, last_sync_time=synced_at)
 
     async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
         self._account.calls.append((Location.PRIMARY, Purpose.WRITE))
@@ -198,7 +280,7 @@ class Session:
             status = 412 if replacing else 409
             return replace(reading, error_type=str(status), status_code=status), None
         self._account.write(stamp)
-        return replace(reading, etag=etag(stamp)), stamp
+        return replace(reading, status_code=201, etag=etag(stamp)), stamp
 
     async def aclose(self) -> None:
         self._account.closed += 1
@@ -209,19 +291,34 @@ class Session:
             raise RuntimeError("a bug in an attempt")
         if word == "hang":
             await asyncio.Event().wait()
-        took = TOOK.get(word, QUICK)
-        await asyncio.sleep(took)
-        missing = word == "404" and purpose in (Purpose.WRITE, Purpose.STATS)  # they do not ask for the blob
-        error = None if missing or _answers(word) else "protocol" if word == "portal" else word
+        unasked = word == "404" and purpose in (Purpose.WRITE, Purpose.STATS)  # they do not ask for the blob
+        answer = Answer() if unasked else _answer(word)
+        took = answer.took or QUICK[location]
+        number = next(self._requests)
+        await asyncio.sleep(took / timedelta(seconds=1))
         return Reading(
             location=location,
             purpose=purpose,
             started_at=started_at,
-            duration=timedelta(seconds=took),
-            error_type=error,
-            status_code=int(word) if word.isdecimal() else None if error else 200,
-            request_id=None if error and not word.isdecimal() else "0a1b",
+            duration=took,
+            error_type=answer.error_type,
+            status_code=answer.status_code,
+            phases=self._phases(location, purpose, answer, took),
+            detail=answer.detail if answer.error_type else None,
+            service_error=answer.service_error,
+            request_id=f"5e41c0de-0000-4000-8000-{number:012}" if answer.status_code else None,
+            client_request_id=f"c11e4700-0000-4000-8000-{number:012}",
         )
+
+    def _phases(self, location: Location, purpose: Purpose, answer: Answer, took: timedelta) -> Phases:
+        if answer.status_code is None:
+            return Phases(dns=1 * _MS) if answer.error_type != "dns" else Phases()
+        served = Phases(ttfb=took * 0.5, transfer=took * 0.1)
+        if location in self._connected and purpose is not Purpose.WRITE:
+            return served
+        if purpose is not Purpose.WRITE:
+            self._connected.add(location)
+        return replace(served, dns=1 * _MS, connect=took * 0.1, tls=took * 0.2)
 
 
 def etag(stamp: Stamp | None) -> str | None:
@@ -229,12 +326,11 @@ def etag(stamp: Stamp | None) -> str | None:
     return f'"{stamp.writer} {stamp.sequence} {stamp.written_at:%H%M%S%f}"' if stamp else None
 
 
-def _answers(word: str) -> bool:
-    if word in (*SERVES, "corrupt", "unreadable"):
-        return True
-    if word != "portal":
+def _answer(word: str) -> Answer:
+    if word not in ANSWERS:
         fault_of(word)  # a misspelt word in a script is no error.type
-    return False
+    code = int(word) if word.isdecimal() else None
+    return ANSWERS.get(word, Answer(error_type=word, status_code=code))
 
 
 @dataclass(slots=True)
@@ -276,7 +372,7 @@ class Store:
 
     def _fail(self, operation: str) -> None:
         if operation in self.trouble:
-            raise StateError(f"no {operation} today", error_type=self.trouble[operation])
+            raise StateError("the store cannot be reached", error_type=self.trouble[operation])
 
 
 @dataclass(slots=True)
@@ -312,7 +408,7 @@ class World:
     def account(self) -> Account:
         return self.accounts[self.targets[0].name]
 
-    async def tick(self, scheduled_at: datetime | None = None, **firing: Any) -> TickReport:
+    async def tick(self, scheduled_at: datetime | None = None, **firing: Any) -> TickReport:  # noqa: ANN401 - a firing's own
         """Run a tick that is scheduled now, or at the time given."""
         return await tick.run(
             self.inner, self.targets, Firing(scheduled_at=scheduled_at or clock(), **firing)
@@ -323,7 +419,7 @@ class World:
         await asyncio.sleep(max((at - clock()).total_seconds(), 0))
 
 
-def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **policy: Any) -> Target:
+def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **policy: Any) -> Target:  # noqa: ANN401 - the policy's own
     """Return a target; further names are its policy's."""
     return Target(
         name=name,
@@ -334,10 +430,16 @@ def target(name: str = "contoso", *, geo: bool = True, write: bool = True, **pol
     )
 
 
-def world(*targets: Target, beside: World | None = None, budget: float = 45, vantage: str = "here") -> World:
+def world(
+    *targets: Target,
+    beside: World | None = None,
+    budget: float = 45,
+    vantage: str = "here",
+    accounts: dict[str, Account] | None = None,
+) -> World:
     """Return a world with these targets; ``beside`` another one, on its accounts and its store."""
     probed = targets or (target(),)
-    accounts = beside.accounts if beside else {each.name: _account(each) for each in probed}
+    accounts = beside.accounts if beside else accounts or {each.name: _account(each) for each in probed}
     store, telemetry = beside.store if beside else Store(), Telemetry()
     inner = tick.World(
         endpoints=Endpoints(accounts),
