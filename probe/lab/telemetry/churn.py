@@ -71,6 +71,7 @@ LABELS = {
     "probe.reads": ("probe.served_by",),
     "probe.endpoint.up": ("probe.location", "probe.verdict"),
     "probe.inconclusive": ("probe.location",),
+    "probe.redundancy": ("probe.verdict",),
     "probe.breaker.state": ("probe.breaker.state_name",),
     "probe.breaker.transitions": ("probe.from", "probe.to"),
     "probe.replication.lag": (),
@@ -175,6 +176,9 @@ def _of_target(target: TargetReport) -> Figures:
             if took is not None
         )
     found.update(f"probe.reads {each.served_by or 'none'}" for each in target.reads)
+    redundancy = target.judgement.redundancy
+    if redundancy and redundancy.verdict != "unknown":
+        found[f"probe.redundancy {redundancy.verdict}"] += 1
     found[f"probe.breaker.state {target.breaker.state}"] += 1
     found.update(
         f"probe.breaker.transitions {each.from_state} {each.to_state}" for each in target.transitions
