@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -95,10 +97,26 @@ def test_a_canary_of_a_size_that_cannot_be_written_is_told(tmp_path: Path, size:
     assert part in told
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file: run it as a plain user")
-def test_a_canary_that_this_user_cannot_read_is_told(tmp_path: Path):
-    path = tmp_path / "canary.bin"
-    path.write_bytes(b"a")
-    path.chmod(0)
+@pytest.fixture
+def as_a_plain_user() -> Iterator[None]:
+    """Root can read every file: be nobody for as long as the test takes."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
-    assert "cannot be read (Permission denied)" in problem(PROBE_CANARY_FILE=str(path))
+
+@pytest.mark.usefixtures("as_a_plain_user")
+def test_a_canary_that_this_user_cannot_read_is_told():
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "canary.bin"
+        path.write_bytes(b"a")
+        path.chmod(0)
+
+        told = problem(PROBE_CANARY_FILE=str(path))
+
+    assert "cannot be read (Permission denied)" in told
