@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
 from probe.core import canary
+from probe.core.canary import Stamp
 from probe.lab.account.azurite import ACCOUNT, KEY
 from probe.lab.account.faults import Fault, fault
 from probe.lab.account.pair import Pair
@@ -31,9 +32,11 @@ class Stage:
     pair: Pair
     ingestion: Ingestion
 
-    async def put(self, body: bytes) -> None:
-        """Overwrite the canary, as somebody would who does not know what it is."""
-        await self._ask("PUT", body, {"x-ms-blob-type": "BlockBlob"})
+    async def put(self, body: bytes, stamp: Stamp | None = None) -> None:
+        """Overwrite the canary: without a stamp, as somebody would who does not know what it is."""
+        metadata = canary.encode(stamp) if stamp else {}
+        headers = {f"x-ms-meta-{name}": value for name, value in metadata.items()}
+        await self._ask("PUT", body, {"x-ms-blob-type": "BlockBlob", **headers})
 
     async def delete(self) -> None:
         """Delete the canary."""
@@ -97,6 +100,16 @@ async def _overwritten_with_much(stage: Stage) -> None:
     await stage.put(bytes(canary.SIZE_LIMIT + 1))
 
 
+async def _written_by_another(stage: Stage) -> None:
+    body = b"another probe's canary"
+    stamp = canary.stamp(body=body, sequence=1, written_at=datetime.now(UTC), writer="somebody-else")
+    await stage.put(body, stamp)
+
+
+async def _failed_over(stage: Stage) -> None:
+    assert stage.pair.fail_over() > 0, "a write that is not on the secondary is lost"
+
+
 async def _deleted(stage: Stage) -> None:
     await stage.delete()
 
@@ -153,4 +166,9 @@ SCENES = (
         before=_overwritten_with_much,
         error="size",
     ),
+    Scene(name="somebody else writes the canary", before=_written_by_another),
+    Scene(name="and deletes it again", before=_deleted),
+    # Last, since a failover cannot be undone.
+    Scene(name="a write is not replicated", lag=3600),
+    Scene(name="and another, and the account fails over", lag=3600, before=_failed_over),
 )

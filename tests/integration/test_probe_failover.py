@@ -5,7 +5,6 @@ import pytest_asyncio
 
 from probe import compose
 from probe.adapters import blobs
-from probe.adapters.phases import Stopwatch
 from probe.core.report import exit_code
 from probe.core.target import Location
 from probe.lab.account.pair import Pair
@@ -90,8 +89,7 @@ async def test_a_canary_that_was_deleted_is_told_and_written_again(ticking, what
     settings = ticking.app.settings
     (target,) = settings.targets
     connection = settings.connections[target.name]
-    watch = Stopwatch()
-    async with blobs.opened(connection, None, watch=watch, bound=target.policy.deadline * 5) as service:
+    async with blobs.opened(connection, None, bound=target.policy.deadline * 5) as service:
         if what == "blob":
             await service.get_blob_client(target.container, target.blob).delete_blob()
         else:
