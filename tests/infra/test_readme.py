@@ -67,7 +67,7 @@ def anchors(text):
     }
 
 
-def test_every_runbook_entry_belongs_to_an_alert_and_says_three_things():
+def test_every_runbook_entry_belongs_to_an_alert_and_says_four_things():
     entries = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.DOTALL | re.MULTILINE))
     alerts = {
         each["name"] for each in of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
@@ -75,7 +75,7 @@ def test_every_runbook_entry_belongs_to_an_alert_and_says_three_things():
 
     assert entries.keys() == alerts | {"platform-availability"}
     assert all(
-        re.findall(r"\*\*(Means|Look at|Do)\*\*", text) == ["Means", "Look at", "Do"]
+        re.findall(r"\*\*(Means|Look at|Be sure|Do)\*\*", text) == ["Means", "Look at", "Be sure", "Do"]
         for text in entries.values()
     )
 
