@@ -179,8 +179,6 @@ CASES = {
         once(answer(headers=("x-ms-request-id: 1", "X-MS-Meta-Sequence: 7"))), "unreadable"
     ),
     "sequence no number": content(once(with_stamp_line("sequence", "7e3")), "unreadable"),
-    # It is read as the limit: a stamp in our own name must stay replaceable, or the account is lost for ever.
-    "sequence beyond all numbers": served(once(with_stamp_line("sequence", "9" * 400))),
     "time without a zone": content(once(with_stamp_line("writtenat", "2026-03-01T12:00:00")), "unreadable"),
     "time no time": content(once(with_stamp_line("writtenat", "yesterday")), "unreadable"),
     "writer not ASCII": content(once(with_stamp_line("writer", "h\xe9re")), "unreadable"),
@@ -223,6 +221,13 @@ async def test_each_answer_gives_its_reading_within_the_deadline(case, attempt_a
     assert reading.duration < timedelta(seconds=DEADLINE) + GRACE
     assert (reading.canary is None) or (reading.canary.sequence == STAMP.sequence)
     assert "secret" not in repr(reading)
+
+
+async def test_a_sequence_beyond_all_numbers_is_read_as_the_limit_so_that_it_can_be_replaced(attempt_at):
+    async with serving(once(with_stamp_line("sequence", "9" * 400))) as server:
+        reading = await attempt_at(f"http://127.0.0.1:{server.port}").attempt(P, Purpose.READ, floor=None)
+
+    assert (reading.error_type, reading.canary.sequence) == (None, canary.SEQUENCE_LIMIT)
 
 
 def phases_of(reading) -> str:
