@@ -191,7 +191,7 @@ async def test_a_document_that_cannot_be_read_is_not_replaced_by_who_did_not_see
 
 
 INCREMENTING = """
-import asyncio, sys
+import asyncio, os, sys
 from dataclasses import replace
 from pathlib import Path
 from probe.adapters.state import FileStateStore
@@ -200,7 +200,13 @@ from probe.core.connection import Connection, SharedKey
 from probe.core.errors import StateConflict
 from probe.core.record import ShardRecord
 
-async def main(kind, *place):
+async def met(folder):
+    (folder / f"{os.getpid()}.here").touch()
+    while len(list(folder.glob("*.here"))) < 2:
+        await asyncio.sleep(0.001)
+
+async def main(kind, folder, *place):
+    await met(Path(folder))
     if kind == "file":
         store = FileStateStore(Path(place[0]))
     else:
@@ -214,6 +220,7 @@ async def main(kind, *place):
         while True:
             loaded = await store.load(0)
             record = loaded.record or ShardRecord(targets={})
+            await asyncio.sleep(0.001)  # a tick measures here
             try:
                 await store.save(0, replace(record, ticks=record.ticks + 1), loaded.tag)
                 break
@@ -233,7 +240,7 @@ async def test_two_processes_that_reload_on_a_conflict_lose_no_increment(kind, b
         "blob": [blob_place.connection.primary, blob_place.container, ACCOUNT, KEY],
     }[kind]
 
-    conflicts = await asyncio.gather(*(_python(INCREMENTING, kind, *place) for _ in range(2)))
+    conflicts = await asyncio.gather(*(_python(INCREMENTING, kind, str(tmp_path), *place) for _ in range(2)))
 
     store = blob_place.store() if kind == "blob" else file.store()
     assert (await store.load(0)).record.ticks == 100
@@ -245,7 +252,7 @@ async def _python(script: str, *arguments: str) -> str:
         sys.executable, "-c", script, *arguments, stdout=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             told, _ = await process.communicate()
     finally:
         if process.returncode is None:
