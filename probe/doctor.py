@@ -247,7 +247,7 @@ class Doctor:
                     answer = replace(
                         answer, error_type="protocol", detail=f"{answer.status}, not of Azure Storage"
                     )
-                judged = remedies.verdict(need, answer, None)
+                judged = remedies.diagnosis(need, answer, None)
                 if step == "name" and beside and self._works("answer", beside):
                     judged = remedies.lost_secondary(need)
                 self._failed(step, subject, of, answer.detail, judged.whose, judged.remedy)
@@ -324,7 +324,7 @@ class Doctor:
         elif answer.status == _NOT_FOUND and waits and answer.is_azures:
             self._ok("read", subject, Of.TARGET, "allowed; the canary is not there yet")
         else:
-            judged = remedies.verdict(need, answer, self._skew())
+            judged = remedies.diagnosis(need, answer, self._skew())
             if answer.code == "BlobNotFound":
                 judged = replace(judged, remedy=f"Upload it: {remedies.upload(need, target.blob)}")
             step = "container" if answer.code == "ContainerNotFound" else "read"
@@ -337,7 +337,7 @@ class Doctor:
         answer = await self._checkup.ask(f"{base}/?restype=service&comp=stats", need.authorization)
         need = replace(need, role=remedies.ACCOUNT_READER, container=None)
         if not answer.ok:
-            judged = remedies.verdict(need, answer, self._skew())
+            judged = remedies.diagnosis(need, answer, self._skew())
             self._failed("stats", subject, Of.TARGET, answer.detail, judged.whose, judged.remedy)
             return
         sync = service_stats.sync_of(answer.body)
@@ -361,7 +361,7 @@ class Doctor:
         elif answer.ok:
             self._ok("write", subject, Of.TARGET, f"wrote {name} beside the canary, and takes it away again")
         else:
-            judged = remedies.verdict(need, answer, self._skew())
+            judged = remedies.diagnosis(need, answer, self._skew())
             self._failed("write", subject, Of.TARGET, answer.detail, judged.whose, judged.remedy)
         await self._take_away()
 
@@ -444,7 +444,7 @@ class Doctor:
             elif answer.ok:
                 self._ok(step, "state", Of.PROBE, f"{container}/{name}, which is taken away again")
             else:
-                judged = remedies.verdict(need, answer, self._skew())
+                judged = remedies.diagnosis(need, answer, self._skew())
                 self._failed(step, "state", Of.PROBE, answer.detail, judged.whose, judged.remedy)
         await self._take_away()
 
@@ -512,7 +512,7 @@ class Doctor:
         elif answer.code == "QueueNotFound":
             self._ok("queue", self._found.queue, Of.PROBE, "not there yet: the host makes it")
         else:
-            judged = remedies.verdict(need, answer, self._skew())
+            judged = remedies.diagnosis(need, answer, self._skew())
             self._failed("queue", self._found.queue, Of.PROBE, answer.detail, judged.whose, judged.remedy)
 
     async def _telemetry(self) -> None:

@@ -34,7 +34,7 @@ class Whose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Diagnosis:
     """Whose fault something is, and what to do about it."""
 
     whose: Whose
@@ -68,18 +68,18 @@ def account(url: str) -> str:
     return name.removesuffix("-secondary")
 
 
-def verdict(need: Need, answer: Answer, skew: timedelta | None) -> Verdict:
+def diagnosis(need: Need, answer: Answer, skew: timedelta | None) -> Diagnosis:
     """Return what a failed request means. ``skew`` is our clock's, where it is worth telling."""
     if answer.error_type is None:
         raise ValueError("nothing failed")
     if answer.status is not None and not answer.is_azures and answer.status not in _SERVER_ERRORS:
         remedy = "Something between answered in the place of Azure Storage: look at proxies and firewalls."
-        return Verdict(whose=Whose.PATH, remedy=remedy)
+        return Diagnosis(whose=Whose.PATH, remedy=remedy)
     if fault_of(answer.error_type) is Fault.PATH:
         return _of_the_path(need, answer)
     if answer.code == "AccountIsDisabled":
-        return Verdict(whose=Whose.SERVICE, remedy="Azure has disabled the account: ask its owner.")
-    return Verdict(whose=Whose.OURS, remedy=_of_ours(need, answer, skew))
+        return Diagnosis(whose=Whose.SERVICE, remedy="Azure has disabled the account: ask its owner.")
+    return Diagnosis(whose=Whose.OURS, remedy=_of_ours(need, answer, skew))
 
 
 def _of_ours(need: Need, answer: Answer, skew: timedelta | None) -> str:
@@ -104,10 +104,10 @@ def _of_ours(need: Need, answer: Answer, skew: timedelta | None) -> str:
 _SERVER_ERRORS = range(500, 600)
 
 
-def _of_the_path(need: Need, answer: Answer) -> Verdict:
+def _of_the_path(need: Need, answer: Answer) -> Diagnosis:
     host = urlsplit(need.url).hostname or ""
     if host in LOOPBACK and answer.error_type in ("refused", "connect_timeout"):
-        return Verdict(
+        return Diagnosis(
             whose=Whose.PATH, remedy="Nothing takes connections there: start the emulator (Azurite)."
         )
     if answer.status is not None:
@@ -115,7 +115,7 @@ def _of_the_path(need: Need, answer: Answer) -> Verdict:
             "Try again; if it stays so, look at https://status.azure.com, and at the account's own health:"
         )
         show = f"az storage account show --name {need.account} --query statusOfPrimary"
-        return Verdict(whose=Whose.SERVICE, remedy=f"{remedy} {show}")
+        return Diagnosis(whose=Whose.SERVICE, remedy=f"{remedy} {show}")
     match answer.error_type:
         case "dns":
             remedy = f"Check the name, and who answers for it here: nslookup {host}"
@@ -128,7 +128,7 @@ def _of_the_path(need: Need, answer: Answer) -> Verdict:
             remedy = f"Let the way to {host} through firewalls and routes. {_network(need)}"
         case _:
             remedy = "Look at proxies and firewalls between, and try again."
-    return Verdict(whose=Whose.PATH, remedy=remedy)
+    return Diagnosis(whose=Whose.PATH, remedy=remedy)
 
 
 def _network(need: Need) -> str:
@@ -208,13 +208,13 @@ def make_container(need: Need) -> str:
     )
 
 
-def lost_secondary(need: Need) -> Verdict:
+def lost_secondary(need: Need) -> Diagnosis:
     """Return what it means that a secondary's name does not resolve beside a primary that answers."""
     remedy = (
         "The account has no readable secondary, or lost it by a failover: az storage account update "
         f"--name {need.account} --sku Standard_RAGZRS (or name no secondary)"
     )
-    return Verdict(whose=Whose.SERVICE, remedy=remedy)
+    return Diagnosis(whose=Whose.SERVICE, remedy=remedy)
 
 
 def no_token(entra: Entra) -> str:

@@ -5,6 +5,8 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,24 @@ class Ran:
     @property
     def target(self) -> dict[str, Any]:
         return self.document["targets"][0]
+
+
+@asynccontextmanager
+async def running(settings: dict[str, str], *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a command with these settings alone; it ends with the test, whatever becomes of it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "probe", *arguments),
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def start(settings: dict[str, str], *arguments: str) -> asyncio.subprocess.Process:

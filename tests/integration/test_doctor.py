@@ -7,9 +7,7 @@ allow is not in the lab's storage: there, a proxy answers as Azure does where a 
 import asyncio
 import json
 import signal
-import sys
 import uuid
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,7 +22,7 @@ from probe.lab.account import names
 from probe.lab.account.azurite import ACCOUNT, KEY
 from probe.lab.telemetry.ingestion import Ingestion, Mode, connection_string, refusing_url
 from probe.remedies import Whose
-from tests.integration.probe_runs import QUICK, ROOT, command, environment
+from tests.integration.probe_runs import QUICK, command, environment, running
 from tests.integration.test_probe_identity import identity  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
@@ -544,27 +542,10 @@ async def test_a_collector_that_is_no_url_is_a_setting(pair):
 # -- interrupted -----------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def examining(settings: dict[str, str]):
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "probe", "doctor"),
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", **settings},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
 async def test_ctrl_c_in_the_middle_of_a_write_takes_away_what_was_made(pair):
     settings = {**environment(pair, "memory"), "PROBE_DEADLINE": "5", "PROBE_SLOW_AFTER": "5"}
     before = await left_behind(pair.connection_string)
-    async with examining(settings) as process:
+    async with running(settings, "doctor") as process:
         pair.primary.fault("latency", seconds=1.5, path="/doctor-")
         while b"container" not in await asyncio.wait_for(process.stdout.readline(), 20):
             pass

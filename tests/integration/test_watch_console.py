@@ -3,34 +3,13 @@
 import asyncio
 import json
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
-from tests.integration.probe_runs import ROOT, environment
+from tests.integration.probe_runs import environment, running
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
-
-
-@asynccontextmanager
-async def watch(settings: dict[str, str], *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a watch; it ends with the test, whatever becomes of it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "probe", "watch", *arguments),
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", **settings},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def containers(pair) -> set[str]:
@@ -43,7 +22,7 @@ async def containers(pair) -> set[str]:
 async def test_an_interrupted_watch_sums_up_takes_away_what_it_made_and_leaves_no_read_lost(pair):
     settings = environment(pair, "memory")
     reads = []
-    async with watch(settings, "--interval", "0.02", "--json", "--cleanup") as watching:
+    async with running(settings, "watch", "--interval", "0.02", "--json", "--cleanup") as watching:
 
         async def until(served_by: str, breaker: str) -> None:
             while not reads or (reads[-1]["served_by"], reads[-1]["breaker"]) != (served_by, breaker):
@@ -73,7 +52,7 @@ async def test_an_interrupted_watch_sums_up_takes_away_what_it_made_and_leaves_n
 async def test_a_canary_that_replication_holds_back_is_told_as_not_arrived(pair):
     pair.replicator.lag = None
 
-    async with watch(environment(pair, "memory"), "--reads", "3", "--wait", "1") as watching:
+    async with running(environment(pair, "memory"), "watch", "--reads", "3", "--wait", "1") as watching:
         out, err = await asyncio.wait_for(watching.communicate(), 20)
 
     text = out.decode()

@@ -45,7 +45,7 @@ def answer(error: str, code: str | None = None, *, azure: bool = True) -> Answer
     ids=["signed in", "client id", "application", "resource id", "system-assigned"],
 )
 def test_a_missing_role_names_role_scope_and_who_needs_it(entra: Entra, assignee: str):
-    found = remedies.verdict(need(entra), answer("403", "AuthorizationPermissionMismatch"), None)
+    found = remedies.diagnosis(need(entra), answer("403", "AuthorizationPermissionMismatch"), None)
 
     assert found.whose is Whose.OURS
     assert found.remedy.startswith(
@@ -86,7 +86,7 @@ def test_a_missing_role_names_role_scope_and_who_needs_it(entra: Entra, assignee
 def test_each_answer_has_whose_fault_it_is_and_a_remedy_without_a_secret(
     authorization: Authorization, given: Answer, whose: Whose, part: str
 ):
-    found = remedies.verdict(need(authorization), given, None)
+    found = remedies.diagnosis(need(authorization), given, None)
 
     assert found.whose is whose
     assert part in found.remedy
@@ -95,7 +95,7 @@ def test_each_answer_has_whose_fault_it_is_and_a_remedy_without_a_secret(
 
 @pytest.mark.parametrize(("code", "named"), [("AuthenticationFailed", True), ("PublicAccessDenied", False)])
 def test_a_clock_that_is_off_is_named_where_it_can_be_the_cause(code: str, *, named: bool):
-    found = remedies.verdict(need(KEY), answer("403", code), timedelta(minutes=20))
+    found = remedies.diagnosis(need(KEY), answer("403", code), timedelta(minutes=20))
 
     assert ("timedatectl" in found.remedy) is named
 
