@@ -1,5 +1,6 @@
 # Every target does its own set-up, and is quick when that is done already.
 # FOR=30 ends `make run` after 30 s; CHURN=1 has it run each tick in a new process.
+# SHARE=0.1 runs a tenth of each long test.
 
 VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.13 || command -v python3)
@@ -7,11 +8,12 @@ BIN     := $(VENV)/bin
 AZURITE := probe/lab/account/azurite
 FOR     ?=
 CHURN   ?=
+SHARE   ?= 1
 # Most tests wait for something most of the time: three processes keep two cores busy.
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-runtimes bench churn volume backends golden snapshots docs fix check ready setup lock clean
+.PHONY: help run demo test test-long test-runtimes bench churn volume backends golden snapshots docs fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,9 @@ demo: ready ## A scripted outage, live on the terminal, then a computed summary
 
 test: setup ## All tests, divided among PROCESSES (3)
 	@$(BIN)/python -m pytest -n $(PROCESSES)
+
+test-long: ready ## What takes minutes: the long forms of tests (SHARE=0.1: a tenth of each)
+	@SHARE=$(SHARE) $(BIN)/python -m pytest -n $(PROCESSES) tests/long
 
 test-runtimes: ready ## The app on each Functions runtime that Azure may bring along, on both event loops
 	@PROCESSES=$(PROCESSES) $(BIN)/python tests/worker/runtimes.py
