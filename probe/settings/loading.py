@@ -259,9 +259,9 @@ def _target_warnings(target: Target, own: Environment) -> Iterator[str]:
 def worst_tick(target: Target) -> timedelta:
     """Return how long a tick takes whose primary never answers while its secondary does at once."""
     policy = target.policy
-    attempts = min(policy.failure_threshold, policy.reads * policy.attempts)
-    write = policy.deadline if target.write else timedelta(0)
-    return write + attempts * policy.deadline + attempts * policy.retry_delay
+    look, write = 1, int(target.write)
+    reads = min(policy.failure_threshold, policy.reads)  # one attempt each: a slow one is not made again
+    return (look + write + reads) * policy.deadline
 
 
 def effective(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:

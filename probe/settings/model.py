@@ -58,7 +58,7 @@ class Rules(BaseModel):
     )
     reads: Count = Field(5, description="reads through the breaker in a tick")
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(
-        2, description="attempts at one location within one read"
+        2, description="attempts at one location within one read; none follows a slow one"
     )
     retry_delay: SecondsOrZero = Field(0.2, description="seconds before the second attempt; grows linearly")
     connect_timeout: Seconds = Field(2, description="seconds for TCP and TLS of one attempt")

@@ -1,16 +1,15 @@
 """The steps of one target's tick, in order: look, write, read, ask for the stats."""
 
-import asyncio
 from datetime import timedelta
 
 from probe.core import look
-from probe.core.reading import Purpose
+from probe.core.reading import Purpose, Reading
 from probe.core.record import TargetRecord
 from probe.core.replication import Ledger
 from probe.core.target import Location, Target
 from probe.core.verdict import EndpointVerdict
 from probe.ports import Session
-from probe.reader import Reader
+from probe.reader import Reader, together
 from probe.tick.found import Found
 from probe.tick.world import World
 
@@ -69,17 +68,14 @@ class Steps:
 
         The primary's has no floor: whether an older canary is a loss or a rollback shows only in the write.
         """
-        made = await asyncio.gather(
-            *(self._look_at(each) for each in self._found.target.locations), return_exceptions=True
-        )
-        for each in made:
-            if isinstance(each, BaseException):
-                raise each
+        await together(*(self._look_at(each) for each in self._found.target.locations))
 
-    async def _look_at(self, location: Location) -> None:
+    async def _look_at(self, location: Location) -> Reading:
         floor = None if location is Location.PRIMARY else self._found.ledger.shown(location)
-        self._found.looks[location] = await self._session.attempt(location, Purpose.CHECK, floor=floor)
+        reading = await self._session.attempt(location, Purpose.CHECK, floor=floor)
+        self._found.looks[location] = reading
         self._done.add(look_at(location))
+        return reading
 
     async def _write(self) -> Ledger:
         """Write onto what the look showed, and return what the reads may rely on."""

@@ -1,6 +1,6 @@
 """A client for the core's tests: the probe's own ``Reader``, at endpoints that answer by a function."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ class Client:
             ledger=Ledger(),
             clock=lambda: self.now,
             sleep=self.sleep,
+            together=self.together,
         )
         return self.reader
 
@@ -44,6 +45,15 @@ class Client:
         reading = self.meets(location, purpose, self.now)
         self.now = reading.ended_at
         return reading
+
+    async def together(self, *attempts: Awaitable[Reading]) -> list[Reading]:
+        """Let each begin at the same instant, and the time of the longest pass."""
+        began, made = self.now, []
+        for each in attempts:
+            self.now = began
+            made.append(await each)
+        self.now = max([began, *(each.ended_at for each in made)])
+        return made
 
     async def sleep(self, seconds: float) -> None:
         self.now += s(seconds)

@@ -290,5 +290,6 @@ def test_json_tells_of_a_read_that_nobody_served(capsys):
         Location.PRIMARY,
         Location.SECONDARY,
         Location.SECONDARY,
+        Location.SECONDARY,
         Location.PRIMARY,
     ]
