@@ -27,7 +27,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient
 from probe.adapters.authorization import TokenSource
 from probe.adapters.exchange import Limits
 from probe.adapters.failures import plain
-from probe.adapters.transport import ExchangeTransport, Failed
+from probe.adapters.transport import ExchangeTransport, met
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ProbeError
 from probe.core.reading import Fault, error_of_status, fault_of
@@ -85,9 +85,9 @@ class Failure:
 
 def failure_of(error: Exception, url: str) -> Failure:
     """Return what one of ``ERRORS``, raised by a call to a URL, means."""
-    met = _met(error)
-    if met is not None:
-        return _told(error, met.failure.error_type, met.failure.detail, met.status)
+    found = met(error)
+    if found is not None:
+        return _told(error, found.failure.error_type, found.failure.detail, found.status)
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     code = " ".join(str(each) for each in (status, service_error(error)) if each)
     said = ": ".join(part for part in (_address(url), code, _said(error)) if part)
@@ -99,20 +99,13 @@ def failure_of(error: Exception, url: str) -> Failure:
 
 def is_too_large(error: Exception) -> bool:
     """Return whether an answer had a longer body than was asked for."""
-    met = _met(error)
-    return met is not None and met.failure.error_type == "size"
+    found = met(error)
+    return found is not None and found.failure.error_type == "size"
 
 
 def is_path_fault(error: Exception) -> bool:
     """Return whether a failure is the endpoint's or the path's, so that the same call may well succeed."""
     return fault_of(failure_of(error, "").error_type) is Fault.PATH
-
-
-def _met(error: BaseException | None) -> Failed | None:
-    """Return what the exchange met under one of the SDK's exceptions, if it is that."""
-    while error is not None and not isinstance(error, Failed):
-        error = error.__cause__
-    return error
 
 
 def _told(error: Exception, error_type: str, said: str, status: int | None) -> Failure:

@@ -3,8 +3,8 @@
 Rules kept here: a token is kept until shortly before it expires, or until its issuer asks for a newer one;
 one fetch at a time for each identity, bounded in time; a fetch that failed is not repeated at once, so that
 one lost identity cannot eat a tick's budget; a token that is still good is handed out when a newer one
-cannot be had. azure-identity is imported when the first token is asked for, since that costs a cold start
-about 0.2 s.
+cannot be had; no connection outlives its request. azure-identity is imported when the first token is asked
+for, since that costs a cold start about 0.2 s.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from probe.adapters.authorization import TokenError
+from probe.adapters.exchange import Limits
 from probe.core.connection import Entra
 from probe.ports import Clock
 
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
 
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 
+    from probe.adapters.transport import PassingTransport
+
 SCOPE = "https://storage.azure.com/.default"
 EARLY = timedelta(minutes=5)
 """How long before its end a token is replaced: the service may have another clock."""
 FETCH_LIMIT = timedelta(seconds=10)
 """Of one fetch. A managed identity answers in a second, a developer's command line tool in a few."""
+CONNECT_LIMIT = timedelta(seconds=5)
+"""Of one connection within a fetch, TLS included, so that what does not come about can still be named."""
+SIZE_LIMIT = 256 * 1024
+"""The most bytes of an answer on the way to a token; one has about 2 KiB, a tenant's description 5."""
 AGAIN_AFTER = timedelta(seconds=30)
 """How long a failed fetch, or a token that came with hardly any life left, is left alone."""
 
@@ -42,21 +49,52 @@ class Source(Protocol):
     async def close(self) -> None: ...
 
 
-def identity(entra: Entra) -> Source:
-    """Return azure-identity's credential for an identity."""
+def identity(entra: Entra) -> "Identity":
+    """Return azure-identity's credential for an identity, on the probe's own way out."""
     from azure.identity.aio import (  # noqa: PLC0415 - only who needs a token pays for the import
         ClientSecretCredential,
         DefaultAzureCredential,
         ManagedIdentityCredential,
     )
 
+    from probe.adapters.transport import PassingTransport  # noqa: PLC0415 - as above: it brings azure-core
+
+    limits = Limits(deadline=FETCH_LIMIT.total_seconds(), connect=CONNECT_LIMIT.total_seconds())
+    way = PassingTransport(limits=limits, wanted=lambda _: SIZE_LIMIT)
+    credential: Source
     if entra.managed and entra.resource_id:
-        return ManagedIdentityCredential(identity_config={"resource_id": entra.resource_id})
-    if entra.managed:
-        return ManagedIdentityCredential(client_id=entra.client_id)
-    if entra.tenant_id and entra.client_id and entra.client_secret:
-        return ClientSecretCredential(entra.tenant_id, entra.client_id, entra.client_secret)
-    return DefaultAzureCredential(managed_identity_client_id=entra.client_id)
+        kind = {"resource_id": entra.resource_id}
+        credential = ManagedIdentityCredential(identity_config=kind, transport=way)
+    elif entra.managed:
+        credential = ManagedIdentityCredential(client_id=entra.client_id, transport=way)
+    elif entra.tenant_id and entra.client_id and entra.client_secret:
+        credential = ClientSecretCredential(
+            entra.tenant_id, entra.client_id, entra.client_secret, transport=way
+        )
+    else:
+        credential = DefaultAzureCredential(managed_identity_client_id=entra.client_id, transport=way)
+    return Identity(credential=credential, way=way)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A credential and its way out, which knows what a fetch met that took too long (a ``Source``)."""
+
+    credential: Source
+    way: "PassingTransport"
+
+    async def get_token_info(
+        self, *scopes: str, options: "TokenRequestOptions | None" = None
+    ) -> "AccessTokenInfo":
+        self.way.met = None
+        try:
+            return await self.credential.get_token_info(*scopes, options=options)
+        except asyncio.CancelledError as error:
+            # azure-identity tries again until it is cut off, and the cut alone would tell nothing.
+            raise error from self.way.met
+
+    async def close(self) -> None:
+        await self.credential.close()
 
 
 class Tokens:
@@ -153,8 +191,12 @@ class _Keeper:
 
 def _sentence(entra: Entra, error: Exception) -> str:
     """Tell why there is no token and what to do; of the library's own words only its error code."""
-    code = re.search(r"AADSTS\d+", str(error))
+    from probe.adapters.transport import met  # noqa: PLC0415 - as in ``identity``
+
+    code, found = re.search(r"AADSTS\d+", str(error)), met(error)
     cause = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    if found:
+        cause = found.failure.detail
     if code:
         cause = f"{cause} {code[0]}"
     if entra.client_secret:

@@ -2,19 +2,20 @@
 
 Rules kept here: the key goes in a header, to the one host that was named, and on no output; no redirect is
 followed, which would carry it elsewhere; the whole is bounded in time and size; whatever answers, the failure
-is told with its remedy, and no character of it reaches a terminal that is not plain text.
+is told with its remedy, and no character of it reaches a terminal that is not plain text. It asks the app
+itself, as the probe asks its endpoints: over no proxy of the environment.
 """
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
-
-import aiohttp
+from urllib.request import getproxies, proxy_bypass
 
 from probe import __version__
+from probe.adapters.exchange import Limits, Line, Request, target_of
+from probe.adapters.failures import Failure
 from probe.core.errors import ConfigurationError, ProbeError
 from probe.core.report import upgraded
 
@@ -99,51 +100,46 @@ def _is_loopback(host: str) -> bool:
 
 async def status(at: Address) -> dict[str, Any]:
     """Return a status document, of schema 2. Raises ``ProbeError``, which says what to do."""
-    try:
-        async with asyncio.timeout(BOUND):
-            code, kind, body = await _asked(at)
-    except TimeoutError:
-        raise ProbeError(
-            f"{at.url} did not answer within {BOUND:g} s. An app that was at rest may need that to start: "
-            "try again; then look at the app's Log stream."
-        ) from None
-    except aiohttp.ClientConnectorCertificateError:
-        raise ProbeError(
-            f"{at.host} shows a certificate that is not valid for it; the key was not sent."
-        ) from None
-    except aiohttp.ClientConnectorDNSError:
-        raise ProbeError(
-            f"the name {at.host} does not resolve. Compare it with: "
-            "az functionapp list --query '[].defaultHostName' --output tsv"
-        ) from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise ProbeError(
-            f"{at.url} could not be read ({type(error).__name__}). Is the app running?"
-        ) from None
-    return _judged(at, code, kind, body)
-
-
-async def _asked(at: Address) -> tuple[int, str, bytes]:
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "User-Agent": f"probe/{__version__}",
+        **({"x-functions-key": at.key} if at.key else {}),
     }
-    if at.key:
-        headers["x-functions-key"] = at.key
-    async with (
-        aiohttp.ClientSession(auto_decompress=False, trust_env=True) as session,
-        session.get(at.url, headers=headers, allow_redirects=False) as response,
-    ):
-        chunks = bytearray()
-        async for chunk in response.content.iter_any():
-            chunks += chunk
-            if len(chunks) > SIZE_LIMIT:
-                limit = SIZE_LIMIT // 1024**2
-                raise ProbeError(
-                    f"{at.url} answers with more than {limit} MiB: it is no status of this probe."
-                )
-        return response.status, response.content_type, bytes(chunks)
+    line = Line(url=at.url, limits=Limits(deadline=BOUND, connect=BOUND))
+    try:
+        exchange = await line.ask(Request(target=target_of(at.url), headers=headers), lambda _: SIZE_LIMIT)
+    finally:
+        await line.aclose()
+    if exchange.failure is not None:
+        raise ProbeError(_unread(at, exchange.failure))
+    if exchange.too_large:
+        limit = SIZE_LIMIT // 1024**2
+        raise ProbeError(f"{at.url} answers with more than {limit} MiB: it is no status of this probe.")
+    kind = (exchange.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    return _judged(at, exchange.status or 0, kind, exchange.body or b"")
+
+
+def _unread(at: Address, failure: Failure) -> str:
+    """Return what it means that an app did not answer, and what to do."""
+    match failure.error_type:
+        case "dns":
+            told = (
+                f"the name {at.host} does not resolve. Compare it with: "
+                "az functionapp list --query '[].defaultHostName' --output tsv"
+            )
+        case "timeout" | "connect_timeout":
+            told = (
+                f"{at.url} did not answer within {BOUND:g} s. An app that was at rest may need that to "
+                "start: try again; then look at the app's Log stream."
+            )
+        case "tls":
+            told = f"{failure.detail}; the key was not sent. Something in between, or another host, answers."
+        case _:
+            told = f"{at.url} could not be read: {failure.detail}. Is the app running?"
+    if urlsplit(at.url).scheme in getproxies() and not proxy_bypass(at.host):
+        told += " The proxy that the environment names was not used: this command asks the app itself."
+    return told
 
 
 def _judged(at: Address, code: int, kind: str, body: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Source: https://github.com/Azure/azure-sdk-for-python/blob/main/sdk/core/azure-c
 
 import json
 from collections.abc import AsyncIterator, MutableMapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +21,7 @@ from azure.core.rest import HttpRequest as SdkRequest
 from azure.core.utils import case_insensitive_dict
 
 from probe.adapters.answer import Wanted
-from probe.adapters.exchange import Exchange, Limits, Line, Request, target_of, tls_context
+from probe.adapters.exchange import Exchange, Limits, Line, Request, target_of
 from probe.adapters.failures import Failure
 
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -38,6 +39,13 @@ class Failed(Exception):  # noqa: N818 - it carries what was met
         self.status = status
 
 
+def met(error: BaseException | None) -> Failed | None:
+    """Return what the exchange met under one of the SDK's exceptions, if it is that."""
+    while error is not None and not isinstance(error, Failed):
+        error = error.__cause__
+    return error
+
+
 class ExchangeTransport(AsyncHttpTransport[SdkRequest, "Response"]):
     """Sends what a pipeline sends over connections of its own, one line to each host."""
 
@@ -50,19 +58,19 @@ class ExchangeTransport(AsyncHttpTransport[SdkRequest, "Response"]):
         self.met: Failed | None = None
         """What the last exchange met that failed: what an act was waiting for when its time was over."""
 
-    async def send(self, request: SdkRequest, **_: object) -> "Response":
+    async def send(
+        self, request: SdkRequest, *, connection_timeout: float | None = None, **_: object
+    ) -> "Response":
         """Send a request once. Raises the SDK's own exceptions, with ``Failed`` under them."""
         self.status = None
-        content = _content(request)
-        exchange = await self._line(request.url).ask(
-            Request(
-                method=request.method,
-                target=target_of(request.url),
-                headers={name: each for name, each in request.headers.items() if name.lower() not in _OURS},
-                body=content,
-            ),
-            self._wanted if request.method != "HEAD" else _nothing,
+        ours = Request(
+            method=request.method,
+            target=target_of(request.url),
+            headers={name: each for name, each in request.headers.items() if name.lower() not in _OURS},
+            body=_content(request),
         )
+        wanted = self._wanted if request.method != "HEAD" else _nothing
+        exchange = await self._exchange(request.url, ours, wanted, connection_timeout)
         self.status = exchange.status
         if exchange.failure is not None:
             self.met = Failed(exchange.failure, exchange.status)
@@ -70,15 +78,16 @@ class ExchangeTransport(AsyncHttpTransport[SdkRequest, "Response"]):
             raise kind(exchange.failure.detail) from self.met
         if exchange.too_large:
             failure = Failure(error_type="size", detail="the answer is larger than it has reason to be")
-            raise ServiceResponseError(failure.detail) from Failed(failure, exchange.status)
+            self.met = Failed(failure, exchange.status)
+            raise ServiceResponseError(failure.detail) from self.met
         return Response(request, exchange)
 
-    def _line(self, url: str) -> Line:
+    async def _exchange(self, url: str, request: Request, wanted: Wanted, _: float | None) -> Exchange:
         parts = urlsplit(url)
         place = parts.scheme, parts.netloc
         if place not in self._lines:
-            self._lines[place] = Line(url=url, limits=self._limits, tls=tls_context)
-        return self._lines[place]
+            self._lines[place] = Line(url=url, limits=self._limits)
+        return await self._lines[place].ask(request, wanted)
 
     async def open(self) -> None:
         """Connect nothing yet."""
@@ -93,6 +102,24 @@ class ExchangeTransport(AsyncHttpTransport[SdkRequest, "Response"]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class PassingTransport(ExchangeTransport):
+    """As its base, for a client that outlives its ticks: no connection outlives its request.
+
+    ``connection_timeout`` is heeded: azure-identity gives the metadata service of a machine a second to show
+    that it is there at all.
+    """
+
+    async def _exchange(
+        self, url: str, request: Request, wanted: Wanted, connection_timeout: float | None
+    ) -> Exchange:
+        connect = min(self._limits.connect, connection_timeout or self._limits.connect)
+        line = Line(url=url, limits=replace(self._limits, connect=connect))
+        try:
+            return await line.ask(request, wanted)
+        finally:
+            await line.aclose()
 
 
 def _nothing(_status: int) -> None:

@@ -292,6 +292,13 @@ def test_a_name_that_does_not_resolve_and_a_port_where_nobody_is(capsys):
     assert "could not be read" in capsys.readouterr().err
 
 
+def test_a_proxy_that_the_environment_names_is_told_not_to_have_been_used(capsys, monkeypatch):
+    monkeypatch.setattr("os.environ", {"https_proxy": "http://127.0.0.1:1"})
+
+    assert cli.main(["status", "--url", "https://contoso.invalid"]) == 3
+    assert "The proxy that the environment names was not used" in capsys.readouterr().err
+
+
 def test_all_vantages_are_asked_one_by_one(capsys):
     assert cli.main(["status", "--url", "https://contoso.azurewebsites.net", "--all-vantages"]) == 2
     assert "Give --url once for each app" in capsys.readouterr().err

@@ -49,8 +49,11 @@ async def identity():
 
 
 def settings(pair, tmp_path, endpoint):
+    # As deployed: what the lab serves with is not there.
+    (tmp_path / "aiohttp.py").write_text('raise ImportError("not deployed")')
     return {
         **QUICK,
+        "PYTHONPATH": str(tmp_path),
         "ProbedStorage__blobServiceUri": pair.primary_url,
         "ProbedStorage__secondaryBlobServiceUri": pair.secondary_url,
         "ProbedStorage__credential": "managedidentity",

@@ -123,3 +123,10 @@ def test_the_core_reaches_no_clock_and_no_socket_inside_what_it_may_import(path:
 
     assert not called & {"now", "utcnow", "today"}
     assert not modules & {"urllib.request", "urllib"}
+
+
+def test_what_the_lab_serves_with_is_not_deployed():
+    deployed = (ROOT / "requirements.txt").read_text()
+
+    assert "azure-core==" in deployed
+    assert "aiohttp" not in deployed
