@@ -77,7 +77,9 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
     from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - only when it is used
-    from azure.monitor.opentelemetry import exporter as azure  # noqa: PLC0415 - 0.3 s, and after the switches
+    from azure.monitor.opentelemetry.exporter import AzureMonitorTraceExporter  # noqa: PLC0415 - 0.3 s, and after the switches
+
+    from probe.adapters.telemetry.envelopes import LogRows, MetricRows  # noqa: PLC0415 - as above
 
     transport = RequestsTransport(connection_timeout=_CONNECT_TIMEOUT, read_timeout=PATIENCE)
     common = {
@@ -92,9 +94,9 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
     try:
         return Exporters(
             backend=AZURE_MONITOR,
-            logs=azure.AzureMonitorLogExporter(**common),
-            metrics=azure.AzureMonitorMetricExporter(**common),
-            spans=azure.AzureMonitorTraceExporter(**common),
+            logs=LogRows(**common),
+            metrics=MetricRows(**common),
+            spans=AzureMonitorTraceExporter(**common),
             temporality=DELTA,
             close=transport.close,
         )

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk import metrics as sdk
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -68,34 +68,34 @@ class Batch:
 
 
 class Pipeline:
-    """Providers of one backend's own. Not for several threads at once."""
+    """What makes the batches of one backend. Not for several threads at once."""
 
     def __init__(self, settings: TelemetrySettings, temporality: Temporality) -> None:
-        resource = _resource(settings)
+        self._resource = _resource(settings)
+        self._scope = InstrumentationScope(catalogue.SCOPE, settings.service_version)
+        self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
         self._spans = _Spans()
-        self._records = _Records()
-        self._points = _Points(resource, temporality, settings.service_version)
+        self._points = _Points(self._resource, self._scope, temporality)
         self._vantage = settings.vantage
-        self._tracers = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        self._tracers = TracerProvider(sampler=ALWAYS_ON, resource=self._resource, shutdown_on_exit=False)
         self._tracers.add_span_processor(self._spans)
-        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        loggers.add_log_record_processor(self._records)
-        version = settings.service_version
-        self._tracer = self._tracers.get_tracer(catalogue.SCOPE, version)
-        self._logger = loggers.get_logger(catalogue.SCOPE, version)
+        self._tracer = self._tracers.get_tracer(catalogue.SCOPE, settings.service_version)
 
     def batch(self, signals: Signals, parent: TraceParent | None, lines: Sequence[LogLine] = ()) -> Batch:
         """Return what a tick sends, with the lines that were logged since the last one."""
+        if self._disabled:
+            return Batch(records=[], metrics=MetricsData([]), spans=[])
         context = self._trace(signals, parent)
-        for result in signals.results:
-            self._logger.emit(_availability(result, context, self._new_id()))
-        for event in signals.events:
-            self._logger.emit(_event(event, context))
-        for line in lines:
-            self._logger.emit(_log_line(line, context, self._vantage))
-        records, spans = self._records.take(), self._spans.take()
-        metrics = self._points.metrics(signals.measurements, signals.ended_at)
-        return Batch(records=records, metrics=metrics, spans=spans)
+        records = (
+            *(_availability(each, context, self._new_id()) for each in signals.results),
+            *(_event(each, context) for each in signals.events),
+            *(_log_line(each, context, self._vantage) for each in lines),
+        )
+        return Batch(
+            records=[ReadableLogRecord(each, self._resource, self._scope) for each in records],
+            metrics=self._points.metrics(signals.measurements, signals.ended_at),
+            spans=self._spans.take(),
+        )
 
     def _trace(self, signals: Signals, parent: TraceParent | None) -> Context:
         """Make the spans and return the context that the records belong to: the tick's trace."""
@@ -136,19 +136,18 @@ class Pipeline:
 class _Points:
     """Makes metrics of measurements: of what is new, or of all so far, as the backend wants them."""
 
-    def __init__(self, resource: Resource, temporality: Temporality, version: str) -> None:
+    def __init__(self, resource: Resource, scope: InstrumentationScope, temporality: Temporality) -> None:
         self._resource = resource
-        self._scope = InstrumentationScope(catalogue.SCOPE, version)
+        self._scope = scope
         self._temporality = {
             Kind.COUNTER: temporality[sdk.Counter],
             Kind.HISTOGRAM: temporality[sdk.Histogram],
         }
         self._totals: dict[tuple[object, ...], Measurement] = {}
-        self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
 
     def metrics(self, measurements: Sequence[Measurement], now: datetime) -> MetricsData:
         """Return what is to be sent of a tick."""
-        if self._disabled or not measurements:
+        if not measurements:
             return MetricsData([])
         found: dict[str, list[Measurement]] = {}
         for each in measurements:
@@ -234,34 +233,6 @@ class _Spans(SpanProcessor):
     def take(self) -> list[ReadableSpan]:
         kept, self._kept = self._kept, []
         return kept
-
-
-class _Records(LogRecordProcessor):
-    """Keeps the log records until they are taken."""
-
-    def __init__(self) -> None:
-        self._kept: list[ReadableLogRecord] = []
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        assert log_record.resource is not None, "the logger sets it"  # noqa: S101 - narrows an Optional
-        self._kept.append(
-            ReadableLogRecord(
-                log_record=log_record.log_record,
-                resource=log_record.resource,
-                instrumentation_scope=log_record.instrumentation_scope,
-                limits=log_record.limits,
-            )
-        )
-
-    def take(self) -> list[ReadableLogRecord]:
-        kept, self._kept = self._kept, []
-        return kept
-
-    def shutdown(self) -> None:
-        """Nothing to end: sending is the senders' business."""
-
-    def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 - the interface's
-        return True
 
 
 def _availability(result: Availability, context: Context, unique: str) -> LogRecord:

@@ -6,7 +6,7 @@ inconclusive verdict claims neither an outage nor health, so it sends no availab
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from probe.adapters.telemetry import catalogue
 from probe.adapters.telemetry.catalogue import Metric
 from probe.adapters.telemetry.settings import Traces
 from probe.core.breaker import State
-from probe.core.reading import Fault, Outcome, Purpose, Reading
+from probe.core.reading import Fault, Outcome, Phases, Purpose, Reading
 from probe.core.report import Result, TargetReport, TickReport
 from probe.core.sums import (
     ATTEMPT,
@@ -266,10 +266,8 @@ def _endpoint_result(
 
 def _endpoint_phases(target: TargetReport, location: Location, reading: Reading | None) -> dict[str, float]:
     """Return the phases of an endpoint: the judged attempt's, and those of connecting from who connected."""
-    found: dict[str, float] = {}
-    for each in (*target.at(location), *([reading] if reading else [])):
-        found |= _phases(each)
-    return {name: found[name] for name in PHASES if name in found}
+    readings = (*target.at(location), *([reading] if reading else []))
+    return _seconds({name: value for each in readings for name, value in _known(each.phases)})
 
 
 def _reads_result(report: TickReport, target: TargetReport) -> Availability:
@@ -442,8 +440,15 @@ def _status(reading: Reading) -> Attributes:
 
 
 def _phases(reading: Reading) -> dict[str, float]:
-    phases = {name: getattr(reading.phases, name) for name in PHASES}
-    return {name: _s(value) for name, value in phases.items() if value is not None}
+    return _seconds(dict(_known(reading.phases)))
+
+
+def _known(phases: Phases) -> Iterator[tuple[str, timedelta]]:
+    return ((name, value) for name in PHASES if (value := getattr(phases, name)) is not None)
+
+
+def _seconds(phases: Mapping[str, timedelta]) -> dict[str, float]:
+    return {name: _s(phases[name]) for name in PHASES if name in phases}
 
 
 def _canary_age(judged: EndpointJudgement) -> float | None:
