@@ -37,8 +37,10 @@ class Session(Protocol):
         """Ask the secondary for its replication stats once."""
         ...
 
-    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
-        """Write the canary to the primary once, creating its container where that is missing.
+    async def write(
+        self, *, sequence: int, replacing: str | None, create: bool = False
+    ) -> tuple[Reading, Stamp | None]:
+        """Write the canary to the primary once; ``create``: make its container first.
 
         ``replacing`` is the ETag of the version that it may take the place of; ``None``: there must be none.
         Somebody who was faster is a failure with the status 412 or 409. Returns the stamp that was written,

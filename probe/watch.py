@@ -200,8 +200,10 @@ class _Watched:
     async def stats(self) -> tuple[Reading, Sync | None]:
         return await self._inner.stats()
 
-    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
-        return await self._inner.write(sequence=sequence, replacing=replacing)
+    async def write(
+        self, *, sequence: int, replacing: str | None, create: bool = False
+    ) -> tuple[Reading, Stamp | None]:
+        return await self._inner.write(sequence=sequence, replacing=replacing, create=create)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -238,7 +240,9 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
         if allowed.refused:
             show.say(f"The canary could not be written: {allowed.refused}. Reading goes on.")
             return ledger
-        reading, stamp = await session.write(sequence=allowed.sequence, replacing=allowed.replacing)
+        reading, stamp = await session.write(
+            sequence=allowed.sequence, replacing=allowed.replacing, create=allowed.create
+        )
         if stamp is None:
             show.failed(None, reading)
             show.say(

@@ -47,7 +47,6 @@ _ID_LIMIT = 64
 _REQUEST_ID = "x-ms-request-id"
 """In every answer of Azure Storage: https://learn.microsoft.com/rest/api/storageservices/get-blob"""
 _CREATED = 201
-_CONTAINER_MISSING = "ContainerNotFound"
 
 
 class Canaries(Protocol):
@@ -204,25 +203,35 @@ class TargetSession:
         detail = "the answer is not the stats of a blob service"
         return replace(reading, error_type="protocol", detail=detail), None
 
-    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
-        """Write the canary to the primary once.
+    async def write(
+        self, *, sequence: int, replacing: str | None, create: bool = False
+    ) -> tuple[Reading, Stamp | None]:
+        """Write the canary to the primary once; ``create``: make its container first.
 
-        A missing container is created, and the write made again as an attempt of its own.
+        Where that fails there is no PUT, and the reading tells of the container's.
         """
         self._canaries.writes(self._target, replacing=replacing)
-        reading, stamp = await self._put(sequence, replacing)
-        if reading.service_error != _CONTAINER_MISSING:
-            return reading, stamp
+        if create and (failed := await self._uncreated()):
+            return failed, None
+        return await self._put(sequence, replacing)
+
+    async def _uncreated(self) -> Reading | None:
+        """Create the container, and return what it showed if it could not be."""
+        started_at, began = self._clock(), perf_counter()
         failure = await self._canaries.create_container(self._target, self._connection)
         if failure is None:
-            return await self._put(sequence, None)
-        return replace(
-            reading,
+            return None
+        return Reading(
+            location=Location.PRIMARY,
+            purpose=Purpose.WRITE,
+            started_at=started_at,
+            duration=timedelta(seconds=perf_counter() - began),
             error_type=failure.error_type,
             status_code=failure.status_code,
             service_error=failure.service_error,
+            request_id=_washed(failure.request_id),
             detail=failure.detail,
-        ), None
+        )
 
     async def _put(self, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
         # The stamp's time is from before the PUT: lag is counted from it and must never be told too small.

@@ -21,7 +21,7 @@ from azure.core.rest import HttpRequest as SdkRequest
 from azure.core.utils import case_insensitive_dict
 
 from probe.adapters.answer import Wanted
-from probe.adapters.exchange import Exchange, Limits, Line, Request, target_of
+from probe.adapters.exchange import Exchange, Limits, Line, Request, target_of, tls_context
 from probe.adapters.failures import Failure
 
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -86,7 +86,7 @@ class ExchangeTransport(AsyncHttpTransport[SdkRequest, "Response"]):
         parts = urlsplit(url)
         place = parts.scheme, parts.netloc
         if place not in self._lines:
-            self._lines[place] = Line(url=url, limits=self._limits)
+            self._lines[place] = Line(url=url, limits=self._limits, tls=tls_context)
         return await self._lines[place].ask(request, wanted)
 
     async def open(self) -> None:
@@ -115,7 +115,7 @@ class PassingTransport(ExchangeTransport):
         self, url: str, request: Request, wanted: Wanted, connection_timeout: float | None
     ) -> Exchange:
         connect = min(self._limits.connect, connection_timeout or self._limits.connect)
-        line = Line(url=url, limits=replace(self._limits, connect=connect))
+        line = Line(url=url, limits=replace(self._limits, connect=connect), tls=tls_context)
         try:
             return await line.ask(request, wanted)
         finally:

@@ -26,11 +26,13 @@ _WAY_OUT = (
 class Plan:
     """The write that the look allows: ``replacing`` is the ETag that it takes the place of, ``None`` of none.
 
-    ``refused`` says why nothing may be written; the rest is then of no use.
+    ``create`` says that not even the container is there. ``refused`` says why nothing may be written; the
+    rest is then of no use.
     """
 
     sequence: int = 0
     replacing: str | None = None
+    create: bool = False
     refused: str | None = None
 
 
@@ -54,7 +56,7 @@ def plan(ledger: Ledger, looked: Reading | None, *, writer: str) -> Plan:
     if looked is None or not _answered(looked):
         return _blind(ledger, looked, sequence)
     if looked.error_type == "404":
-        return Plan(sequence=sequence)
+        return Plan(sequence=sequence, create=looked.service_error == CONTAINER_MISSING)
     if looked.etag is None:
         return Plan(refused="not tried: the primary gave no ETag for the blob that is there")
     if looked.etag == ledger.etag or (there and is_ours(there, writer)):

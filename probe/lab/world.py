@@ -274,13 +274,20 @@ class Session:
         synced_at = self._account.synced_at and self._account.synced_at.replace(microsecond=0)
         return reading, Sync(status=SyncStatus.LIVE, last_sync_time=synced_at)
 
-    async def write(self, *, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
+    async def write(
+        self, *, sequence: int, replacing: str | None, create: bool = False
+    ) -> tuple[Reading, Stamp | None]:
         self._account.calls.append((Location.PRIMARY, Purpose.WRITE))
         word = (self._account.script.get(Location.PRIMARY) or ["ok"])[0]
         stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=self._account.writer)
         reading = await self._met("403" if word == "read-only" else word, Location.PRIMARY, Purpose.WRITE)
         if not reading.ok:
             return reading, None
+        self._account.container = self._account.container or create
+        if not self._account.container:
+            return replace(
+                reading, error_type="404", status_code=404, service_error="ContainerNotFound"
+            ), None
         if replacing != etag(self._account.blobs[Location.PRIMARY]):
             status = 412 if replacing else 409
             return replace(reading, error_type=str(status), status_code=status), None

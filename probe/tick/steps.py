@@ -86,7 +86,7 @@ class Steps:
         if plan.refused is None:
             found.tried = plan.sequence
             found.write, found.written = await self._session.write(
-                sequence=plan.sequence, replacing=plan.replacing
+                sequence=plan.sequence, replacing=plan.replacing, create=plan.create
             )
         self._done.add(WRITE)
         if lost := look.loss(ledger, looked, found.write):

@@ -1,7 +1,8 @@
 """Seeded hostile answers to a PUT and to the state store, in a process of its own, whose memory is measured.
 
-``python -m tests.faults.hostile FIRST_SEED COUNT`` gives each answer to a PUT of the canary, to a load and to
-a save of the state, and prints as JSON what came of them, and how far memory and time went.
+``python -m tests.faults.hostile FIRST_SEED COUNT`` gives each answer to a PUT of the canary (every other
+time to its container's, which then comes first), to a load and to a save of the state, and prints as JSON
+what came of them, and how far memory and time went.
 """
 
 import asyncio
@@ -166,7 +167,7 @@ async def outcomes(seed: int) -> list[str]:
             target
         )
         try:
-            reading, _ = await session.write(sequence=1, replacing=None)
+            reading, _ = await session.write(sequence=1, replacing=None, create=seed % 2 == 1)
         finally:
             await session.aclose()
         store = BlobStateStore(connection=connection, container="state", prefix="p", tokens=None, bound=BOUND)

@@ -65,7 +65,7 @@ async def server(reply: bytes):
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/account"
 
 
-async def written(target: Target, connection: Connection):
+async def written(target: Target, connection: Connection, *, create: bool):
     clock = lambda: datetime.now(UTC)  # noqa: E731 - the only clock here
     session = Endpoints(
         connections={target.name: connection},
@@ -74,18 +74,19 @@ async def written(target: Target, connection: Connection):
         clock=clock,
     ).open(target)
     try:
-        return await session.write(sequence=1, replacing=None)
+        return await session.write(sequence=1, replacing=None, create=create)
     finally:
         await session.aclose()
 
 
+@pytest.mark.parametrize("create", [False, True], ids=["the canary", "its container"])
 @pytest.mark.parametrize("reply", HOSTILE.values(), ids=HOSTILE)
-async def test_a_write_is_told_as_failed_whatever_it_is_answered(reply):
+async def test_a_write_is_told_as_failed_whatever_it_is_answered(reply, create):
     async with server(reply) as url:
         connection = Connection(primary=url, secondary=None, authorization=KEY)
         policy = Policy(deadline=timedelta(seconds=2))
         target = Target(name="t", primary=url, secondary=None, policy=policy)
-        reading, stamp = await written(target, connection)
+        reading, stamp = await written(target, connection, create=create)
 
     assert stamp is None
     assert reading.error_type in ("protocol", "503", "403", "500")

@@ -40,7 +40,9 @@ class Writer:
         self.clean_up = self._canaries.clean_up
         self.created = self._canaries.created
 
-    async def write(self, target: Target, connection: Connection, sequence: int, replacing: str | None):
+    async def write(
+        self, target: Target, connection: Connection, sequence: int, replacing: str | None, *, create=False
+    ):
         session = Endpoints(
             connections={target.name: connection},
             tokens=self._tokens,
@@ -49,7 +51,7 @@ class Writer:
             tls=self.tls,
         ).open(target)
         try:
-            return await session.write(sequence=sequence, replacing=replacing)
+            return await session.write(sequence=sequence, replacing=replacing, create=create)
         finally:
             await session.aclose()
 
@@ -80,8 +82,8 @@ class Scene:
     def another_writer(self, name: str, *, tokens=None) -> "Writer":
         return Writer(name, tokens)
 
-    async def write(self, sequence: int = 1, replacing: str | None = None):
-        return await self.writer.write(self.target, self.connection, sequence, replacing)
+    async def write(self, sequence: int = 1, replacing: str | None = None, *, create=False):
+        return await self.writer.write(self.target, self.connection, sequence, replacing, create=create)
 
     async def etag(self) -> str:
         async with self.opened() as service:
@@ -126,7 +128,7 @@ async def scene(pair) -> Scene:
 
 
 async def test_a_reader_finds_the_stamp_and_the_body_that_were_written(scene):
-    reading, stamp = await scene.write(7)
+    reading, stamp = await scene.write(7, create=True)
 
     body, metadata, content_type = await scene.read()
     found, error = canary.verify(body=body, metadata=metadata, content_md5=None, floor=None, stamped=True)
@@ -168,7 +170,7 @@ async def test_a_write_is_one_request(scene):
 
 
 async def test_a_container_that_is_missing_is_created_and_remembered_as_ours(scene):
-    reading, stamp = await scene.write()
+    reading, stamp = await scene.write(create=True)
 
     assert reading.ok
     assert stamp.sequence == 1
@@ -187,13 +189,15 @@ async def test_a_container_that_was_there_is_not_ours(scene):
 async def test_of_two_writers_that_meet_a_missing_container_one_writes_and_the_other_is_told_so(scene):
     other = scene.another_writer("there")
 
-    results = await asyncio.gather(scene.write(), other.write(scene.target, scene.connection, 1, None))
+    results = await asyncio.gather(
+        scene.write(create=True), other.write(scene.target, scene.connection, 1, None, create=True)
+    )
 
     assert sorted(reading.error_type or "" for reading, _ in results) == ["", "409"]
 
 
 async def test_a_write_takes_the_place_of_the_version_that_was_looked_at(scene):
-    await scene.write(1)
+    await scene.write(1, create=True)
 
     reading, stamp = await scene.write(2, await scene.etag())
 
@@ -202,7 +206,7 @@ async def test_a_write_takes_the_place_of_the_version_that_was_looked_at(scene):
 
 
 async def test_a_write_onto_a_version_that_somebody_replaced_is_not_made(scene):
-    await scene.write(1)
+    await scene.write(1, create=True)
     looked_at = await scene.etag()
     await scene.another_writer("there").write(scene.target, scene.connection, 2, looked_at)
 
@@ -223,11 +227,23 @@ async def test_a_write_onto_nothing_leaves_what_somebody_put_there_meanwhile(sce
     assert (await scene.read())[0] == b"other"
 
 
-async def test_a_write_onto_a_version_whose_container_is_gone_makes_both_again(scene):
+async def test_a_write_that_finds_its_container_gone_is_told_and_is_one_request(scene):
+    before = scene.pair.primary.counts.copy()
+
     reading, stamp = await scene.write(2, '"0x8DC000000000000"')
 
-    assert reading.ok, reading
-    assert stamp.sequence == 2
+    assert (reading.error_type, reading.service_error, stamp) == ("404", "ContainerNotFound", None)
+    assert scene.pair.primary.counts - before == {"writes": 1}
+    assert await scene.names() is None
+
+
+async def test_a_container_is_created_before_the_write_not_after_it(scene):
+    before = scene.pair.primary.counts.copy()
+
+    reading, _ = await scene.write(create=True)
+
+    assert reading.ok
+    assert scene.pair.primary.counts - before == {"writes": 2}
 
 
 @pytest.mark.parametrize(
@@ -268,7 +284,7 @@ async def test_a_write_that_fails_is_told_within_the_deadline_and_never_repeated
 async def test_a_container_that_cannot_be_created_is_told_as_that(scene):
     scene.pair.primary.fault("status", code=409, error="ContainerBeingDeleted", path="restype=container")
 
-    reading, stamp = await scene.write()
+    reading, stamp = await scene.write(create=True)
 
     assert (reading.error_type, reading.service_error, stamp) == ("409", "ContainerBeingDeleted", None)
     assert reading.detail.startswith("the container is missing and cannot be created: ")
@@ -289,14 +305,14 @@ async def test_a_sas_is_not_told_by_a_failure_on_the_way(pair, sas, fault):
     scene = Scene(pair, Sas(token=sas))
     pair.primary.fault(fault)
 
-    reading, _ = await scene.write()
+    reading, _ = await scene.write(create=True)
 
     assert not reading.ok
     assert "sig" not in repr(reading)
 
 
 async def test_a_sas_is_enough_to_write(pair, sas):
-    reading, _ = await Scene(pair, Sas(token=sas)).write()
+    reading, _ = await Scene(pair, Sas(token=sas)).write(create=True)
 
     assert reading.ok
 
@@ -305,13 +321,13 @@ async def test_a_key_that_cannot_be_one_is_our_configuration_and_not_told(pair):
     scene = Scene(pair, SharedKey(account=ACCOUNT, key="not base64!"))
 
     with pytest.raises(ConfigurationError) as raised:
-        await scene.write()
+        await scene.write(create=True)
 
     assert "base64!" not in str(raised.value)
 
 
 async def test_no_connection_outlives_a_write(scene):
-    await scene.write()
+    await scene.write(create=True)
 
     async with asyncio.timeout(1):
         while scene.pair.primary.connections:
@@ -365,7 +381,7 @@ async def test_an_identity_writes_over_https(https_pair, monkeypatch):
     scene = Scene(https_pair, Entra(), tokens=Tokens())
     scene.writer.tls = https_pair.certificates.client
 
-    reading, stamp = await scene.write()
+    reading, stamp = await scene.write(create=True)
 
     assert (reading.error_type, reading.detail) == (None, None)
     assert stamp is not None
@@ -373,7 +389,7 @@ async def test_an_identity_writes_over_https(https_pair, monkeypatch):
 
 
 async def test_a_certificate_that_is_not_trusted_is_told_as_tls(https_pair):
-    reading, _ = await Scene(https_pair, Entra(), tokens=Tokens()).write()
+    reading, _ = await Scene(https_pair, Entra(), tokens=Tokens()).write(create=True)
 
     assert reading.error_type == "tls"
 
@@ -393,6 +409,7 @@ async def test_a_slow_identity_is_not_told_as_a_slow_endpoint(https_pair, monkey
     monkeypatch.setattr(transport, "tls_context", https_pair.certificates.client)
     scene = Scene(https_pair, Entra(), tokens=Tokens(seconds=DEADLINE.total_seconds() + 0.1))
     scene.writer.tls = https_pair.certificates.client
+    await scene.create_container()
 
     reading, _ = await scene.write()
 
@@ -401,14 +418,14 @@ async def test_a_slow_identity_is_not_told_as_a_slow_endpoint(https_pair, monkey
 
 
 async def test_a_clean_up_takes_the_blob_and_the_container_that_this_run_made(scene):
-    await scene.write()
+    await scene.write(create=True)
 
     assert await scene.clean_up() == Cleanup(blob=True, container=True)
     assert await scene.names() is None
 
 
 async def test_a_clean_up_leaves_a_blob_that_was_there_before(scene):
-    await scene.another_writer("a deployed probe").write(scene.target, scene.connection, 1, None)
+    await scene.another_writer("a deployed probe").write(scene.target, scene.connection, 1, None, create=True)
     await scene.write(2, await scene.etag())
 
     assert await scene.clean_up() == Cleanup(kept="the blob was there before")
@@ -424,7 +441,7 @@ async def test_a_clean_up_leaves_a_container_that_was_there(scene):
 
 
 async def test_a_clean_up_leaves_a_container_that_holds_more(scene):
-    await scene.write()
+    await scene.write(create=True)
     await scene.put("invoice.pdf")
 
     found = await scene.clean_up()
@@ -434,7 +451,7 @@ async def test_a_clean_up_leaves_a_container_that_holds_more(scene):
 
 
 async def test_a_clean_up_leaves_a_blob_that_somebody_else_wrote_since(scene):
-    await scene.write()
+    await scene.write(create=True)
     await scene.another_writer("there").write(scene.target, scene.connection, 2, await scene.etag())
 
     found = await scene.clean_up()
@@ -444,14 +461,14 @@ async def test_a_clean_up_leaves_a_blob_that_somebody_else_wrote_since(scene):
 
 
 async def test_a_clean_up_after_no_write_touches_nothing(scene):
-    await scene.another_writer("there").write(scene.target, scene.connection, 1, None)
+    await scene.another_writer("there").write(scene.target, scene.connection, 1, None, create=True)
 
     assert await scene.clean_up() == Cleanup()
     assert await scene.names() == ["HelloWorld.png"]
 
 
 async def test_a_clean_up_after_a_write_that_was_cut_off_takes_what_it_left(scene):
-    await scene.write()
+    await scene.write(create=True)
     scene.pair.primary.fault("latency", seconds=0.5)
     writing = asyncio.create_task(scene.write(2))
     await asyncio.sleep(0.05)
@@ -462,7 +479,7 @@ async def test_a_clean_up_after_a_write_that_was_cut_off_takes_what_it_left(scen
 
 
 async def test_a_clean_up_that_fails_says_why(scene):
-    await scene.write()
+    await scene.write(create=True)
     scene.pair.primary.fault("refuse")
 
     found = await scene.clean_up()
