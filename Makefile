@@ -28,7 +28,7 @@ test: setup ## All tests, divided among PROCESSES (3)
 	@$(BIN)/python -m pytest -n $(PROCESSES)
 
 test-long: ready ## What takes minutes: the long forms of tests (SHARE=0.1: a tenth of each)
-	@SHARE=$(SHARE) $(BIN)/python -m pytest -n $(PROCESSES) tests/long
+	@SHARE=$(SHARE) $(BIN)/python -m pytest -n $(PROCESSES) -m long tests/*/
 
 test-runtimes: ready ## The app on each Functions runtime that Azure may bring along, on both event loops
 	@PROCESSES=$(PROCESSES) $(BIN)/python tests/worker/runtimes.py

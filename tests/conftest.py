@@ -1,11 +1,15 @@
 """What all tests share: the Hypothesis profile, which tests one process runs together, and the event loop.
 
-The profile makes the same examples on every run, and lets no clock decide. The loop is asyncio's own, or with
-``LAB_LOOP=uvloop`` the one that the Functions platform uses; ``make test-runtimes`` asks for it.
+The profile makes the same examples on every run of ``make test``, and lets no clock decide. The loop is
+asyncio's own, or with ``LAB_LOOP=uvloop`` the one that the Functions platform uses; ``make test-runtimes``
+asks for it.
+
+What Python compiles is kept, even where the machine forbids it: these tests start hundreds of processes.
 """
 
 import importlib
 import os
+import sys
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,14 +17,22 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.amounts import SHARE, amount
+
 TOGETHER = ("integration",)
 """Folders whose tests share one lab."""
 FIRST = ("integration", "contract", "worker", "telemetry", "infra", "property", "faults", "unit")
 """Folders from slow to quick: what takes long must not begin last."""
+LONG = ("long", "property")
+"""Folders whose tests all have a long form."""
 
-settings.register_profile("gate", deadline=None, max_examples=60, derandomize=True, print_blob=True)
-settings.register_profile("explore", deadline=None, max_examples=2000)
-settings.load_profile("gate")
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+settings.register_profile(
+    "ours", deadline=None, max_examples=amount(40, 2000), derandomize=not SHARE, print_blob=True
+)
+settings.load_profile("ours")
 
 
 class ByFile(LoadScopeScheduling):
@@ -37,8 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the slow ones, where several processes share the work."""
+    """Mark what is long; begin with the slow ones, where several processes share the work."""
+    for each in items:
+        if each.path.parent.name in LONG:
+            each.add_marker("long")
     if hasattr(config, "workerinput"):
         ranks = {folder: rank for rank, folder in enumerate(FIRST)}
         items.sort(key=lambda each: ranks.get(each.path.parent.name, 0))

@@ -11,6 +11,7 @@ https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncron
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 from croniter import CroniterError, croniter
@@ -98,6 +99,7 @@ def scheduled_before(schedule: str, now: datetime, tolerance: timedelta) -> date
     return found.astimezone(UTC)
 
 
+@cache
 def interval(schedule: str) -> timedelta:
     """Return the shortest time between two of a schedule's next 200 times. Raises ``ValueError``."""
     times = occurrences(schedule, datetime(2026, 1, 1, tzinfo=UTC))

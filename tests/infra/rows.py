@@ -122,6 +122,10 @@ class Workspace:
         for table, columns in TABLES.items():
             cells = ", ".join(f'"{name}" {TYPES[type_]}' for name, type_ in columns.items())
             self.connection.execute(f'CREATE TABLE "all {table}" ({cells})')
+            self.connection.execute(
+                f'CREATE VIEW "{table}" AS SELECT * FROM "all {table}" '  # noqa: S608 - our own names
+                "WHERE TimeGenerated >= getvariable('sight')"
+            )
         by_table = {}
         for table, cells in rows:
             by_table.setdefault(table, []).append(cells)
@@ -141,11 +145,7 @@ class Workspace:
 
     def look_back(self, start):
         """Leave in sight only the rows from a time on, as a rule's window does."""
-        for table in TABLES:
-            self.connection.execute(
-                f'CREATE OR REPLACE VIEW "{table}" AS SELECT * FROM "all {table}" '  # noqa: S608 - our own names
-                f"WHERE TimeGenerated >= '{start:%Y-%m-%d %H:%M:%S}'"
-            )
+        self.connection.execute(f"SET VARIABLE sight = TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}'")
 
     def run(self, kql, now):
         """Return a query's result rows as dicts."""

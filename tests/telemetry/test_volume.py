@@ -40,9 +40,12 @@ async def test_an_outage_tells_more_but_stays_bounded():
     assert 2 < outage.octets.total() / calm.octets.total() < 4
 
 
-@pytest.mark.parametrize("words", ["| `off` |", "| `failures` |", "| `all` |", "GB a month"])
-async def test_the_command_prints_a_row_for_each_choice(words: str, monkeypatch: pytest.MonkeyPatch):
+async def test_the_command_prints_a_row_for_each_choice(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("probe.lab.telemetry.volume.HOUR", 2)
     monkeypatch.setattr("probe.lab.telemetry.volume.FLEET", 2)
 
-    assert words in await table(PRICE)
+    printed = await table(PRICE)
+
+    assert [
+        words for words in ("| `off` |", "| `failures` |", "| `all` |", "GB a month") if words not in printed
+    ] == []

@@ -1,8 +1,8 @@
 """The breaker, exhaustively: all sequences of steps to a depth, under a small policy, against what must hold.
 
 The values that sequences of ``DEPTH`` steps lead to are gathered breadth first; those that lead to equal
-values are followed once, so that all 10**8 are covered in seconds. What must hold of a move is asserted as
-it happens, what must hold of a value of each value that was reached.
+values are followed once, so that all 10**7 (10**10 in the long form) are covered in seconds. What must hold
+of a move is asserted as it happens, what must hold of a value of each value that was reached.
 
 It stands on the facts that a client can make; where attempts come from, and what they cost, is for the tapes.
 """
@@ -17,9 +17,11 @@ import pytest
 from probe.core.breaker import MULTIPLIER_LIMIT, TRANSITIONS, Breaker, Fact, State, Totals, Transition
 from probe.core.reading import Purpose
 from probe.core.target import Forced, Location, Policy
+from tests.amounts import amount
 from tests.unit.core_values import NOON, PRIMARY, SECONDARY, s
 
-DEPTH = 7
+pytestmark = pytest.mark.long
+DEPTH = amount(6, 9)
 POLICY = Policy(
     failure_threshold=2, window=3, minimum_samples=3, secondary_reads=2, success_threshold=2, cooldown=s(60)
 )

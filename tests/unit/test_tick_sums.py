@@ -11,7 +11,11 @@ from probe.core.errors import StateError
 from probe.core.report import TickReport
 from probe.core.sums import CALM_INTERVAL
 from probe.lab.world import MINUTE, NOON, Store, Telemetry, World, run, target, world
+from tests.amounts import amount
 
+SEEDS = range(amount(4, 200))
+
+pytestmark = pytest.mark.long
 BEHAVIOURS = (("ok", "ok"),) * 6 + (("503", "ok"), ("ok", "refused"), ("503, 503, ok", "ok"), ("slow", "ok"))
 
 
@@ -53,7 +57,7 @@ def made(probe: World) -> int:
     return sum(len(each.calls) for each in probe.accounts.values())
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_an_hour_of_processes_that_live_for_one_tick_tells_each_attempt_once(seed: int):
     chosen = random.Random(seed)  # noqa: S311 - a tape
 
@@ -114,7 +118,7 @@ class Unheard(Store):
         raise StateError("no answer", error_type="refused" if fate == "refused" else "timeout")
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_process_that_lives_tells_each_attempt_once_though_saves_fail(seed: int):
     chosen = random.Random(seed)  # noqa: S311 - a tape
 
@@ -138,7 +142,7 @@ def test_a_process_that_lives_tells_each_attempt_once_though_saves_fail(seed: in
     assert attempts(told(probe.telemetry.reports)) + waiting(probe) == made(probe)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_becomes_of_saves_and_processes_no_attempt_is_told_twice(seed: int):
     chosen = random.Random(seed)  # noqa: S311 - a tape
 

@@ -54,6 +54,8 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    envelopes: list[dict[str, Any]]
+    """Of Azure Monitor, parsed."""
 
 
 class Ingestion:
@@ -90,8 +92,7 @@ class Ingestion:
     @property
     def envelopes(self) -> list[dict[str, Any]]:
         """Return the Azure Monitor envelopes that were taken, in the order they came."""
-        bodies = [each.body for each in self.requests if each.path == TRACK]
-        return [envelope for body in bodies for envelope in json.loads(body)]
+        return [envelope for each in self.requests for envelope in each.envelopes]
 
     def bodies(self, path: str) -> list[bytes]:
         """Return the bodies that came to a path, for example ``/v1/logs``."""
@@ -150,11 +151,11 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         headers = {name.lower(): value for name, value in self.headers.items()}
         ingestion = self.server.ingestion
-        ingestion.requests.append(Request(path=self.path, headers=headers, body=body))
-        self._answer(ingestion, body)
+        envelopes = json.loads(body) if self.path == TRACK else []
+        ingestion.requests.append(Request(path=self.path, headers=headers, body=body, envelopes=envelopes))
+        self._answer(ingestion, len(envelopes))
 
-    def _answer(self, ingestion: Ingestion, body: bytes) -> None:
-        items = len(json.loads(body)) if self.path == TRACK else 0
+    def _answer(self, ingestion: Ingestion, items: int) -> None:
         match ingestion.mode:
             case Mode.SILENT:
                 ingestion.leaving.wait()
