@@ -15,6 +15,7 @@ from probe.lab.account import faults
 from tests.faults import situations
 from tests.infra import readme as infra
 from tests.infra import workbook
+from tests.reliability import page as reliability
 
 ROOT = Path(__file__).parents[2]
 MARK = re.compile(r"<!-- ([\w-]+):begin -->")
@@ -60,6 +61,7 @@ PAGES: Mapping[str, Parts] = {
 """The parts of each page, by name, and what makes them."""
 FILES: Mapping[str, Callable[[], str]] = {
     "infra/workbook/workbook.json": workbook.text,
+    "tests/RELIABILITY.md": reliability.text,
     "tests/faults/situations.md": situations.text,
 }
 """The files that are made whole. They come first: a page may show them."""

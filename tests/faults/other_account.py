@@ -114,6 +114,9 @@ class Account:
     def host(self, location: str) -> str:
         return f"{self.name}{'-secondary' if location == SECONDARY else ''}.blob.other"
 
+    def port(self, location: str) -> int:
+        return self._ports[location]
+
     @property
     def connection_string(self) -> str:
         url = {each: f"http://{self.host(each)}:{port}" for each, port in self._ports.items()}

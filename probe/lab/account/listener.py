@@ -136,7 +136,7 @@ class Listener:
         task.add_done_callback(functools.partial(self._ended, accepted))
 
     def _ended(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
-        accepted.close()  # also when the task was cancelled before it ever ran
+        accepted.close()  # where the task was cancelled before it ever ran
         del self._connections[task]
         if not task.cancelled() and (error := task.exception()):
             self._events.emit(self._name, f"a connection failed: {error!r}")
@@ -145,8 +145,11 @@ class Listener:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=HEAD_LIMIT, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        # From here on the transport closes it: closed under a transport, its number would soon be another's.
+        handed = socket.socket(fileno=accepted.detach())
+        handed.settimeout(0)
         try:
-            transport, _ = await loop.connect_accepted_socket(lambda: protocol, accepted, ssl=context)
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, handed, ssl=context)
         except OSError:  # a failed handshake is the client's to tell
             return
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
