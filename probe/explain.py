@@ -23,8 +23,15 @@ def reasons(report: TickReport) -> list[str]:
                 out.append(f"    {location}: {judged.verdict}: {judged.reason}")
         if kept := each.judgement.redundancy:
             out.append(f"    redundancy: {kept.verdict}: {kept.reason}")
-        out += [f"    {line}" for line in (*_write(each), *_routing(each))]
+        out += [f"    {line}" for line in (*_maintenance(each), *_write(each), *_routing(each))]
     return out
+
+
+def _maintenance(report: TargetReport) -> list[str]:
+    until = report.maintenance_until
+    return (
+        [f"maintenance: declared until {time_text(until)}; nobody is paged for this target"] if until else []
+    )
 
 
 def _write(report: TargetReport) -> list[str]:

@@ -106,6 +106,8 @@ def _log_line(report: TickReport, each: TargetReport) -> str:
         parts.append(f"write failed ({each.write.error_type})")
     if each.unwritten:
         parts.append("not written")
+    if each.maintenance_until:
+        parts.append(f"maintenance until {each.maintenance_until:%H:%M} UTC")
     if point.recovery_point and point.recovery_point_age is not None:
         age = lasting(point.recovery_point_age)
         parts.append(f"recovery point {point.recovery_point:%H:%M:%S}, {age} old")

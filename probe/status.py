@@ -20,7 +20,7 @@ from probe.core.report import (
     incident_document,
     transition_document,
 )
-from probe.core.target import Target
+from probe.core.target import Target, maintenance_end
 from probe.core.times import time_text
 from probe.ports import StateStore
 from probe.tick import Known
@@ -198,6 +198,7 @@ def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str
     return {
         "at": _time(record.history[-1].at if record.history else None),
         "incident": incident_document(record.incident),
+        "maintenance_until": _time(maintenance_end(target.policy, now)),
         "breaker": breaker_document(record.breaker, target, target.policy.forced_at(now)),
         "totals": {
             "primary_attempts": totals.primary_attempts,

@@ -56,7 +56,8 @@ class TargetReport:
     ``readings`` has every attempt of the tick in the order it was made: the write, those of the reads, the
     checks and the service stats. ``previous`` are the verdicts of the tick before (target, primary,
     secondary) and ``previous_redundancy`` that of its redundancy, ``None`` where there was none. ``skipped``
-    names the steps that the budget cut off; ``unwritten`` says why the canary was not tried to be written.
+    names the steps that the budget cut off; ``maintenance_until`` is when the declared maintenance ends that
+    the tick ran in; ``unwritten`` says why the canary was not tried to be written.
     ``events`` are this tick's, ``recent`` the last ones with them; ``incident`` is the one that is open after
     it. ``told`` are the sums to send with this tick, its own and those that waited; ``None`` while they go on
     waiting.
@@ -70,6 +71,7 @@ class TargetReport:
     forced: Forced | None
     transitions: Sequence[Transition]
     replication: Replication
+    maintenance_until: datetime | None = None
     written_sequence: int | None = None
     previous: tuple[str, str, str | None] | None = None
     previous_redundancy: str | None = None
@@ -187,6 +189,7 @@ def target_document(report: TargetReport) -> dict[str, Any]:
         "since": _since(judgement.target.since),
         "redundancy": _redundancy(judgement.redundancy),
         "incident": incident_document(report.incident),
+        "maintenance_until": time_text(report.maintenance_until) if report.maintenance_until else None,
         "events": [event_document(each) for each in report.events],
         "endpoints": {str(each): _endpoint(report, each) for each in report.target.locations},
         "reads": [read_document(each) for each in report.reads],

@@ -31,6 +31,14 @@ class Forced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """A window that the operator declared (aware UTC): what goes wrong in it is measured; nobody is paged."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The numbers a target is probed and judged by; defaults are the settings' defaults."""
 
@@ -50,10 +58,17 @@ class Policy:
     rpo: timedelta = timedelta(minutes=15)
     lag_look: timedelta = timedelta(0)
     forced: Forced | None = None
+    maintenance: Maintenance | None = None
 
     def forced_at(self, now: datetime) -> Forced | None:
         """Return where the operator forces reads to now, ``None`` where that is not so or is over."""
         return self.forced if self.forced and now < self.forced.until else None
+
+
+def maintenance_end(policy: Policy, now: datetime) -> datetime | None:
+    """Return when the declared maintenance ends that goes on now; ``None`` where none does."""
+    declared = policy.maintenance
+    return declared.until if declared and declared.since <= now < declared.until else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from probe.core.connection import Connection
-from probe.core.target import Forced, Location, Policy, Target
+from probe.core.target import Forced, Location, Maintenance, Policy, Target
 
 PROBED = "ProbedStorage"
 """The connection of the single target."""
@@ -37,6 +37,29 @@ def _in_utc(when: datetime) -> datetime:
         return when.astimezone(UTC)
     except OverflowError:
         raise ValueError("is no time that can be told in UTC") from None
+
+
+LONGEST_MAINTENANCE = timedelta(days=7)
+"""A longer window would be forgotten, and the target with it."""
+
+
+def _window(text: str) -> str:
+    """Refuse what is no stretch of time ``begin/end``, each with its zone, of at most seven days."""
+    found = window(text)
+    if not timedelta(0) < found.until - found.since <= LONGEST_MAINTENANCE:
+        raise ValueError("must end after it begins, and within seven days")
+    return text
+
+
+def window(text: str) -> Maintenance:
+    """Return the window that ``begin/end`` stands for. Raises ``ValueError`` where it stands for none."""
+    since, slash, until = text.partition("/")
+    if not slash:
+        raise ValueError("is no begin/end")
+    ends = [datetime.fromisoformat(each.strip()) for each in (since, until)]
+    if not all(each.tzinfo for each in ends):
+        raise ValueError("has a time without its zone; end UTC times with Z")
+    return Maintenance(since=_in_utc(ends[0]), until=_in_utc(ends[1]))
 
 
 BlobName = Annotated[
@@ -77,6 +100,11 @@ class Rules(BaseModel):
     force_until: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = Field(
         None, description="when forcing ends, UTC, for example `2026-01-31T18:00:00Z`; required with it"
     )
+    maintenance: Annotated[str, AfterValidator(_window)] | None = Field(
+        None,
+        description="a declared window, UTC, for example `2026-01-31T18:00Z/2026-01-31T20:00Z`, of at most "
+        "7 days: what goes wrong in it is measured and shown, and pages nobody",
+    )
     rpo: Seconds = Field(900, description="seconds that the secondary may be behind")
     lag_look: SecondsOrZero = Field(
         0, description="seconds after the write to look at the secondary a second time; `0`: not"
@@ -104,6 +132,7 @@ class Rules(BaseModel):
             rpo=timedelta(seconds=self.rpo),
             lag_look=timedelta(seconds=self.lag_look),
             forced=forced,
+            maintenance=window(self.maintenance) if self.maintenance else None,
         )
 
 

@@ -10,7 +10,7 @@ from probe.core.record import HistoryEntry, ShardRecord, TargetRecord, conclude,
 from probe.core.replication import replication
 from probe.core.report import TargetReport, target_document
 from probe.core.sums import measured, settled
-from probe.core.target import Location
+from probe.core.target import Location, maintenance_end
 from probe.core.times import seconds
 from probe.core.verdict import Evidence, judge, stats_missing, unheard
 from probe.tick.found import Found
@@ -116,6 +116,7 @@ def _reported(
         readings=tuple(found.readings),
         breaker=step.record.breaker,
         forced=target.policy.forced_at(now),
+        maintenance_until=maintenance_end(target.policy, now),
         transitions=step.transitions,
         replication=known,
         written_sequence=found.written.sequence if found.written else None,

@@ -153,6 +153,7 @@ SCENES = (
     Scene(name="the probe has no network", primary=NOWHERE, secondary=NOWHERE, host=NOWHERE),
     Scene(name="nobody serves", primary=NOWHERE, secondary=NOWHERE),
     Scene(name="nobody answers", primary=(fault("black_hole"),), secondary=(fault("black_hole"),)),
+    Scene(name="the operator declared a maintenance", command="maintained"),
     Scene(name="the timer fires twice", command="again"),
     Scene(name="the probe has a bug", command="bug"),
     Scene(name="the telemetry's backend refuses", primary=NOWHERE, backend=Mode.BAD_REQUEST),

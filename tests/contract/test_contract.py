@@ -80,8 +80,7 @@ def test_every_metric_is_sent_with_each_of_its_attributes(played: Played, metric
 
 
 def results(played: Played, entry: Entry) -> list[dict[str, Any]]:
-    of_reads = entry is catalogue.READS_RESULT
-    return [each for each in played.of("AvailabilityData") if each["name"].endswith(" reads") is of_reads]
+    return [each for each in played.of("AvailabilityData") if catalogue.result_of(each["name"]) is entry]
 
 
 @pytest.mark.parametrize("entry", catalogue.AVAILABILITY, ids=lambda entry: entry.name)

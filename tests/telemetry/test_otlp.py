@@ -90,7 +90,7 @@ def test_histograms_have_the_catalogue_s_buckets():
 def test_availability_results_and_events_are_log_records_with_a_name():
     found = [each.event_name for each in records("failing_primary")]
 
-    assert found.count("AvailabilityResult") == 12
+    assert found.count("AvailabilityResult") == 14
     assert found.count("BreakerTransition") == 1
     assert found.count("VerdictChanged") == 2
 
@@ -115,7 +115,7 @@ def test_spans_and_records_of_a_tick_share_the_invocation_s_trace():
     found = [each for each in spans("failing_primary") if each.trace_id.hex() == trace]
     tied = [each for each in records("failing_primary") if each.trace_id.hex() == trace]
     assert len(found) == 8
-    assert len(tied) == 6
+    assert len(tied) == 7
 
 
 def test_attempts_are_client_spans_under_the_tick_s_and_failed_ones_say_why():
@@ -211,7 +211,7 @@ async def test_both_backends_at_once_get_the_same_ticks(
 
     names = [each["data"]["baseType"] for each in ingestion.envelopes]
     logs = [ExportLogsServiceRequest.FromString(each) for each in ingestion.bodies("/v1/logs")]
-    assert names.count("AvailabilityData") == 12
+    assert names.count("AvailabilityData") == 14
     assert len(logs) == 4
 
 

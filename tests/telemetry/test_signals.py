@@ -38,14 +38,41 @@ def test_a_primary_that_is_down_fails_its_own_result_and_not_the_reads():
         ("orders primary", False),
         ("orders secondary", True),
         ("orders reads", True),
+        ("orders primary down", False),
     ]
 
 
 def test_reads_that_nobody_serves_fail_the_reads_result():
     found = told("both_down")
 
-    assert [each.success for each in found.results] == [False, False, False]
+    assert [(each.name, each.success) for each in found.results] == [
+        ("orders primary", False),
+        ("orders secondary", False),
+        ("orders reads", False),
+        ("orders primary down", False),
+        ("orders secondary down", False),
+        ("orders reads failing", False),
+    ]
     assert found.results[2].measurements["served_by_none"] == 5
+
+
+def test_a_declared_maintenance_is_measured_and_shown_and_alarms_nobody():
+    found = told("maintained", 1)
+
+    assert [(each.name, each.success) for each in found.results] == [
+        ("orders primary", False),
+        ("orders secondary", False),
+        ("orders reads", False),
+    ]
+    assert found.results[2].attributes["probe.maintenance.until"] == "2026-01-16T12:00:00.000000Z"
+    assert values(found, catalogue.MAINTENANCE) == [1]
+
+
+def test_outside_of_a_maintenance_nothing_is_said_of_it():
+    found = told("both_down")
+
+    assert values(found, catalogue.MAINTENANCE) == []
+    assert all("probe.maintenance.until" not in each.attributes for each in found.results)
 
 
 def test_an_inconclusive_tick_claims_neither_an_outage_nor_health():

@@ -191,13 +191,12 @@ def test_every_attribute_of_a_metric_arrives_and_none_else(metric: catalogue.Met
     assert {key for each in sent for key in each} == set(metric.attributes)
 
 
-@pytest.mark.parametrize("entry", catalogue.AVAILABILITY, ids=["endpoint", "reads"])
+@pytest.mark.parametrize("entry", catalogue.AVAILABILITY, ids=["endpoint", "reads", "alarm"])
 def test_every_attribute_and_measurement_of_a_result_arrives_and_none_else(entry: catalogue.Entry):
-    reads = entry is catalogue.READS_RESULT
     sent = [
         base(each)
         for each in of_type(everything(), "AvailabilityData")
-        if base(each)["name"].endswith(" reads") == reads
+        if catalogue.result_of(base(each)["name"]) is entry
     ]
 
     assert {key for each in sent for key in each["properties"]} == {*entry.attributes, "logger_name"}

@@ -136,6 +136,7 @@ def test_the_document_is_what_was_promised():
                     "since": None,
                 },
                 "incident": None,
+                "maintenance_until": None,
                 "events": [],
                 "endpoints": {
                     "primary": {

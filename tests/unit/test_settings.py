@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from probe import settings
 from probe.core.errors import ConfigurationError
-from probe.core.target import Forced, Location, Policy
+from probe.core.target import Forced, Location, Maintenance, Policy
 from probe.settings import FIELDS, PER_TARGET, Settings, StateSettings
 from tests.unit.settings_values import WORKING, load, problem, problems
 
@@ -43,6 +43,7 @@ SAMPLES = {
     "PROBE_SUCCESS_THRESHOLD": "1",
     "PROBE_FORCE": "secondary",
     "PROBE_FORCE_UNTIL": "2026-01-31T18:00:00Z",
+    "PROBE_MAINTENANCE": "2026-01-31T18:00Z/2026-01-31T22:00+02:00",
     "PROBE_RPO": "60",
     "PROBE_LAG_LOOK": "5",
     "PROBE_STATE": "memory",
@@ -110,6 +111,9 @@ BECOMES = {
     "PROBE_WRITE_CANARY": False,
     "PROBE_FORCE": Location.SECONDARY,
     "PROBE_FORCE_UNTIL": datetime(2026, 1, 31, 18, tzinfo=UTC),
+    "PROBE_MAINTENANCE": Maintenance(
+        since=datetime(2026, 1, 31, 18, tzinfo=UTC), until=datetime(2026, 1, 31, 20, tzinfo=UTC)
+    ),
     "PROBE_STATE": StateSettings(),
 }
 
@@ -164,6 +168,11 @@ BAD = [
     ("PROBE_FORCE_UNTIL", "2026-01-31T18:00:00"),
     ("PROBE_FORCE_UNTIL", "9999-12-31T23:59:59-12:00"),
     ("PROBE_FORCE_UNTIL", "0001-01-01T00:00:00+12:00"),
+    ("PROBE_MAINTENANCE", "2026-01-31T18:00Z"),
+    ("PROBE_MAINTENANCE", "2026-01-31T18:00/2026-01-31T20:00"),
+    ("PROBE_MAINTENANCE", "tonight/tomorrow"),
+    ("PROBE_MAINTENANCE", "2026-01-31T20:00Z/2026-01-31T18:00Z"),
+    ("PROBE_MAINTENANCE", "2026-01-31T20:00Z/2026-02-07T20:01Z"),
     ("PROBE_RPO", "0"),
     ("PROBE_STATE_CONTAINER", "probe_state"),
     ("PROBE_SHARD_SIZE", "501"),

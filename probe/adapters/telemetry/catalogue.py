@@ -121,6 +121,14 @@ REDUNDANCY = Metric(
     attributes=(*_WHO, "probe.verdict"),
     pace=Pace.TICK,
 )
+MAINTENANCE = Metric(
+    name="probe.maintenance",
+    kind=Kind.GAUGE,
+    unit="1",
+    meaning="1 in a declared maintenance window, in which the target pages nobody; nothing is sent outside",
+    attributes=_WHO,
+    pace=Pace.TICK,
+)
 BREAKER_STATE = Metric(
     name="probe.breaker.state",
     kind=Kind.GAUGE,
@@ -228,6 +236,7 @@ METRICS = (
     ENDPOINT_UP,
     INCONCLUSIVE,
     REDUNDANCY,
+    MAINTENANCE,
     BREAKER_STATE,
     BREAKER_TRANSITIONS,
     REPLICATION_LAG,
@@ -259,10 +268,24 @@ READS_RESULT = Entry(
     name="TARGET reads",
     meaning="availability as a client sees it: success when every read was served; its duration is that of "
     "the slowest read",
-    attributes=(*_WHO, "probe.verdict", "probe.breaker.state_name"),
+    attributes=(*_WHO, "probe.verdict", "probe.breaker.state_name", "probe.maintenance.until"),
     measurements=("reads", "served_by_primary", "served_by_secondary", "served_by_none"),
 )
-AVAILABILITY = (ENDPOINT_RESULT, READS_RESULT)
+ALARM_RESULT = Entry(
+    name="TARGET primary down, TARGET secondary down, TARGET reads failing",
+    meaning="sent only in a tick in which it is so, and never in a declared maintenance: always a failure. "
+    "What `TARGET primary` fails for may be our own grant, and a metric alert sees names and counts alone",
+    attributes=_WHO,
+)
+AVAILABILITY = (ENDPOINT_RESULT, READS_RESULT, ALARM_RESULT)
+
+
+def result_of(name: str) -> Entry:
+    """Return what an availability result of this name is; a target's own name stands before the word."""
+    if name.endswith(" reads"):
+        return READS_RESULT
+    return ENDPOINT_RESULT if name.endswith((" primary", " secondary")) else ALARM_RESULT
+
 
 BREAKER_TRANSITION = Entry(
     name="BreakerTransition",
@@ -371,6 +394,7 @@ ATTRIBUTES = {
     "probe.location": _values(Location),
     "probe.lost_from": "when the oldest of the lost writes was made",
     "probe.lost_to": "when the newest of the lost writes was made",
+    "probe.maintenance.until": "when the declared maintenance ends; absent outside of one",
     "probe.operation": "`load`, `save`, `clamp`",
     "probe.outcome": _values(Outcome),
     "probe.phase": _values(PHASES),

@@ -31,6 +31,7 @@ from probe.core.sums import (
     single,
 )
 from probe.core.target import Location
+from probe.core.times import time_text
 from probe.core.verdict import EndpointJudgement, EndpointVerdict, RedundancyVerdict, TargetVerdict
 
 type Value = str | int | float | bool
@@ -149,6 +150,8 @@ def _of_target(report: TickReport, target: TargetReport) -> Iterator[Measurement
         yield _measure(
             catalogue.REDUNDANCY, int(redundancy.verdict is RedundancyVerdict.PROTECTED), since, held
         )
+    if target.maintenance_until:
+        yield _measure(catalogue.MAINTENANCE, 1, since, who)
     state = target.breaker.state
     named: Attributes = {**who, "probe.breaker.state_name": str(state)}
     yield _measure(catalogue.BREAKER_STATE, BREAKER_STATES[state], since, named)
@@ -234,6 +237,30 @@ def _results(report: TickReport, target: TargetReport) -> Iterator[Availability]
             yield _endpoint_result(report, target, location, judged)
     if target.judgement.target.verdict is not TargetVerdict.INCONCLUSIVE:
         yield _reads_result(report, target)
+    if not target.maintenance_until:
+        yield from _alarms(report, target)
+
+
+def _alarms(report: TickReport, target: TargetReport) -> Iterator[Availability]:
+    """Return what is worth a page at once, each under a name of its own: see ``ALARM_RESULT``."""
+    found = {
+        f"{location} down": f"{judged.verdict}: {judged.reason}"
+        for location in target.target.locations
+        if (judged := target.judged(location)) and judged.verdict is EndpointVerdict.DOWN
+    }
+    reads = target.judgement.target
+    if reads.verdict is TargetVerdict.UNAVAILABLE:
+        found["reads failing"] = f"{reads.verdict}: {reads.reason}"
+    for what, message in found.items():
+        yield Availability(
+            name=f"{target.target.name} {what}",
+            at=report.started_at,
+            duration=timedelta(0),
+            success=False,
+            run_location=report.vantage,
+            message=message,
+            attributes=_who(report, target),
+        )
 
 
 def _endpoint_result(
@@ -280,7 +307,11 @@ def _reads_result(report: TickReport, target: TargetReport) -> Availability:
         success=verdict.verdict is not TargetVerdict.UNAVAILABLE,
         run_location=report.vantage,
         message=f"{verdict.verdict}: {verdict.reason}",
-        attributes={**_who(report, target), **_judged(target, verdict.verdict)},
+        attributes={
+            **_who(report, target),
+            **_judged(target, verdict.verdict),
+            **_maintained(target),
+        },
         measurements={
             "reads": len(served),
             **{f"served_by_{who}": served.count(who) for who in ("primary", "secondary", "none")},
@@ -433,6 +464,11 @@ def _where(report: TickReport, target: TargetReport, location: Location) -> Attr
 
 def _judged(target: TargetReport, verdict: EndpointVerdict | TargetVerdict) -> Attributes:
     return {"probe.verdict": str(verdict), "probe.breaker.state_name": str(target.breaker.state)}
+
+
+def _maintained(target: TargetReport) -> Attributes:
+    until = target.maintenance_until
+    return {"probe.maintenance.until": time_text(until)} if until else {}
 
 
 def _status(reading: Reading) -> Attributes:

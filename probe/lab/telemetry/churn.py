@@ -193,11 +193,13 @@ def _of_target(target: TargetReport) -> Figures:
         elif verdict:
             found[f"probe.endpoint.up {location} {verdict}"] += 1
             found[f"availability {target.target.name} {location} {verdict.up}"] += 1
+            found[f"availability {target.target.name} {location} down False"] += verdict == "down"
     reads = target.judgement.target.verdict
     if reads == "inconclusive":
         found["probe.inconclusive"] += 1
     else:
         found[f"availability {target.target.name} reads {reads != 'unavailable'}"] += 1
+        found[f"availability {target.target.name} reads failing False"] += reads == "unavailable"
     return +found
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from probe.core.report import TickReport
-from probe.core.target import Policy, Target
+from probe.core.target import Maintenance, Policy, Target
 from probe.lab.world import MINUTE, Account, World, run, world
 
 START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -19,6 +19,7 @@ TARGET = Target(
     primary="https://orders.blob.core.windows.net",
     secondary="https://orders-secondary.blob.core.windows.net",
 )
+MAINTENANCE = Maintenance(since=START - timedelta(hours=1), until=START + timedelta(days=1))
 LATENESS = timedelta(milliseconds=200)
 """How long after its time a timer fires."""
 
@@ -38,6 +39,8 @@ class Scene:
     happened: Literal["failover", "second writer", "gone"] | None = None
     """What was done to the account before the tick: the secondary took over, with what it had in the
     tick before; somebody else wrote; or the canary was deleted."""
+    maintenance: bool = False
+    """The operator has declared it for the day."""
     again: bool = False
     """The timer fires a second time for the scheduled time of the scene before."""
 
@@ -70,6 +73,7 @@ TAPES: dict[str, tuple[Scene, ...]] = {
     "failover": (*_ticks(4), *_ticks(1, happened="failover")),
     "second_writer": (*_ticks(2), *_ticks(1, happened="second writer")),
     "canary_gone": (*_ticks(2), *_ticks(1, happened="gone")),
+    "maintained": (*_ticks(1), *_ticks(1, primary="503", secondary="503", maintenance=True)),
     "twice": (*_ticks(1), Scene(again=True)),
 }
 """What can happen, by name. Most begin with healthy ticks, so that there is something to differ from."""
@@ -99,6 +103,10 @@ async def play_one(scene: Scene, due: datetime, probe: World) -> TickReport:
     probe.store.trouble = {} if scene.store else {"load": "refused", "save": "refused"}
     for account in probe.accounts.values():
         scene.act(account)
+    declared = MAINTENANCE if scene.maintenance else None
+    probe.targets = tuple(
+        replace(each, policy=replace(each.policy, maintenance=declared)) for each in probe.targets
+    )
     return await probe.tick(due)
 
 
