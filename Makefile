@@ -13,7 +13,7 @@ SHARE   ?= 1
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long test-runtimes bench churn volume backends golden snapshots docs fix check ready setup lock clean
+.PHONY: help run demo recording test test-long test-runtimes bench churn volume backends golden snapshots docs fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ run: ready ## The lab and the whole function app on it, until Ctrl-C (FOR=30: fo
 
 demo: ready ## A scripted outage, live on the terminal, then a computed summary
 	@exec $(BIN)/python -m probe.lab demo
+
+recording: ready ## Record the demo as the picture that the README shows
+	@$(BIN)/python -m probe.lab demo --record .github/demo.svg
 
 test: setup ## All tests, divided among PROCESSES (3)
 	@$(BIN)/python -m pytest -n $(PROCESSES)

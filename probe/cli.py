@@ -13,13 +13,12 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any
 
 from probe import __version__, compose, settings
 from probe.core.errors import ConfigurationError, ProbeError, StateError
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 LOCAL_SETTINGS = Path("local.settings.json")
 INTERRUPTED = 130
-_PROGRESS_AFTER = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,9 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+_PROGRAM = "python -m probe" if Path(sys.argv[0]).stem == "__main__" else Path(sys.argv[0]).stem
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m probe",
+        prog=_PROGRAM,
         description="Probes geo-redundant Azure Storage: can it be read, from where, how much would be lost.",
         epilog="Settings come from the environment, and beneath it from local.settings.json where that is. "
         "Exit codes: 0 every read was served and no canary is corrupt, 1 a target is unavailable or corrupt, "
@@ -153,7 +154,7 @@ def _command(
         name,
         help=what,
         description=f"{what[0].upper()}{what[1:]}.",
-        epilog=f"For example: python -m probe {example}",
+        epilog=f"For example: {_PROGRAM} {example}",
     )
     _common(parser, first=False)
     return parser
@@ -210,6 +211,8 @@ def _say(*lines: str) -> None:
         print(line, flush=True)
 
 
+_ROOM = 80
+"""Columns that the table of settings needs."""
 _VALID = "The settings are valid. Nothing was contacted: python -m probe doctor tries what they name."
 
 
@@ -228,21 +231,23 @@ def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         values = {name: {"value": value, "source": source} for name, value, source in rows}
         _say(json.dumps({"settings": values, "targets": targets, "warnings": list(found.warnings)}, indent=1))
         return 0
-    width = max(len(name) for name, _, _ in rows)
-    _say(*(f"{name:<{width}}  {source:<7}  {value}" for name, value, source in rows), "")
+    from probe import terminal  # noqa: PLC0415 - JSON needs nothing of it
+
+    shown = terminal.table("setting", "from", "value")
+    for name, value, source in rows:
+        shown.add_row(name, source, value)
+    narrow = terminal.stacked(*(f"{name}={value} ({source})" for name, value, source in rows))
+    terminal.show([terminal.Fitting(shown, narrow, _ROOM), ""])
     for each in targets:
-        _say(
-            f"target {each['name']}",
-            f"  primary    {each['primary']}",
-            f"  secondary  {each['secondary'] or 'none'}",
-        )
-    _say("", f"Ticks are {found.interval.total_seconds():g} s apart or more, seen from {found.vantage}.")
-    _say(*(f"Warning: {line}" for line in found.warnings), _VALID)
+        places = (f"{where:<9}  {each[where] or 'none'}" for where in Location)
+        terminal.show([f"target {each['name']}", *map(terminal.indented, places)])
+    rhythm = f"Ticks are {found.interval.total_seconds():g} s apart or more, seen from {found.vantage}."
+    terminal.show(["", rhythm, *(f"Warning: {line}" for line in found.warnings), _VALID])
     return 0
 
 
 def _once(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    from probe import explain, lines  # noqa: PLC0415 - settings are told before anything heavy loads
+    from probe import explain, overview, terminal  # noqa: PLC0415 - settings are told before anything heavy loads
     from probe.core.report import document, exit_code  # noqa: PLC0415
 
     async def run(app: "App") -> "tuple[TickReport, datetime | None]":
@@ -257,7 +262,7 @@ def _once(environment: Mapping[str, str], options: argparse.Namespace) -> int:
     if options.json:
         _say(json.dumps(document(report), indent=1))
     else:
-        _say(*lines.once(report, unsaved), "", *explain.reasons(report))
+        terminal.show([*overview.once(report, unsaved), "", *explain.reasons(report)])
     return exit_code(report)
 
 
@@ -292,7 +297,7 @@ def _watch(environment: Mapping[str, str], options: argparse.Namespace) -> int:
             wait=options.wait,
             cleanup=options.cleanup,
         )
-        show = watch.JsonShow() if options.json else watch.TextShow(tty=_is_terminal(sys.stdout))
+        show = watch.JsonShow() if options.json else watch.TextShow()
         return await watch.run(app, plan, show)
 
     # A watch keeps no state: it is its own client with its own breaker, beside the deployed probe's.
@@ -315,13 +320,13 @@ def _named(name: str | None, names: Sequence[str]) -> str:
 
 
 def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    from probe import lines  # noqa: PLC0415 - settings are told before anything heavy loads
+    from probe import overview, terminal  # noqa: PLC0415 - settings are told before anything heavy loads
 
     bodies = _asked(environment, options) if options.url else _saved(environment, options)
     try:
         names = {each["name"] for body in bodies for each in body["targets"]}
-        texts = [lines.status(each, target=options.target) for each in bodies]
-        codes = [lines.exit_code(each, target=options.target) for each in bodies]
+        told = [overview.status(each, target=options.target) for each in bodies]
+        codes = [overview.exit_code(each, target=options.target) for each in bodies]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ProbeError("what was answered is no status of this probe. Is it the right app?") from None
     if options.target is not None:
@@ -329,7 +334,7 @@ def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
     if options.json:
         _say(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=1))
     else:
-        _say("\n\n".join("\n".join(each) for each in texts))
+        terminal.show([part for each in told for part in ("", *each)][1:])
     return next((each for each in (1, 3) if each in codes), 0)
 
 
@@ -381,42 +386,25 @@ def _not_elsewhere(app: "App", vantages: Sequence[str]) -> None:
 
 
 def _doctor(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    from probe import doctor  # noqa: PLC0415 - the other commands need nothing of it
+    from probe import doctor, terminal  # noqa: PLC0415 - the other commands need nothing of them
 
-    with _Trying() as trying:
-        if options.json:
-            rows = doctor.run(environment, lambda _: None, trying.tell)
-            _say(json.dumps(doctor.document(rows), indent=1))
-            return doctor.exit_code(rows)
-        width = doctor.width(environment)
+    doing = terminal.Doing(sys.stderr)
 
-        def show(row: doctor.Row) -> None:
-            trying.clear()
-            _say(*doctor.lines(row, width))
+    def show(row: doctor.Row) -> None:
+        doing.clear()
+        if not options.json:
+            terminal.show(doctor.lines(row, width))
 
-        rows = doctor.run(environment, show, trying.tell)
-    _say("", doctor.summary(rows))
+    width = doctor.width(environment)
+    try:
+        rows = doctor.run(environment, show, lambda what: doing.tell(f"trying {what}"))
+    finally:
+        doing.clear()
+    if options.json:
+        _say(json.dumps(doctor.document(rows), indent=1))
+    else:
+        terminal.show(["", doctor.summary(rows)])
     return doctor.exit_code(rows)
-
-
-class _Trying:
-    """Shows on a terminal what is tried at the moment, and clears it away."""
-
-    def __enter__(self) -> Self:
-        self._shows = _is_terminal(sys.stderr)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-    def tell(self, what: str) -> None:
-        self.clear()
-        if self._shows:
-            print(f"trying {what} …", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._shows:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _with_app[T](
@@ -438,35 +426,14 @@ def _with_app[T](
     return asyncio.run(body())
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is one; a stream that was closed before we began is ``None``."""
-    return stream is not None and stream.isatty()
-
-
 @asynccontextmanager
 async def _progress(what: str, limit: timedelta) -> "AsyncIterator[None]":
     """Show on a terminal that something takes long, and how long it may take at most."""
-    shown = asyncio.create_task(_count_up(what, limit)) if _is_terminal(sys.stderr) else None
+    from probe import terminal  # noqa: PLC0415 - as above
+
+    doing = terminal.Doing(sys.stderr)
+    doing.tell(f"{what}, {limit.total_seconds():.0f} s at most")
     try:
         yield
     finally:
-        if shown:
-            shown.cancel()
-            with suppress(asyncio.CancelledError):
-                await shown
-
-
-async def _count_up(what: str, limit: timedelta) -> None:
-    begun = time.monotonic()
-    await asyncio.sleep(_PROGRESS_AFTER)
-    try:
-        while True:
-            print(
-                f"\r{what} … {time.monotonic() - begun:.0f} s of at most {limit.total_seconds():.0f} s ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-            await asyncio.sleep(_PROGRESS_AFTER)
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        doing.clear()

@@ -34,11 +34,12 @@ from probe.core.target import Location, Policy, Target
 from probe.ports import Clock
 from probe.remedies import Need, Whose
 from probe.settings import Settings
+from probe.terminal import BAD, FAINT, GOOD, Fitting, Part, indented, stacked, styled, table
 
 SCHEMA = 1
 SKEW = timedelta(seconds=5)
 """What a clock may be off: as much as a slot of the schedule may be run early. Dates tell whole seconds."""
-_STEP, _OUTCOME = 9, 7
+_STEP, _OUTCOME, _DETAIL = 9, 7, 30
 _NAME = 8
 
 
@@ -104,13 +105,18 @@ def document(rows: list[Row]) -> dict[str, Any]:
     return {"schema": SCHEMA, "exit_code": exit_code(rows), "rows": listed}
 
 
-def lines(row: Row, width: int) -> list[str]:
-    """Return a row as text, its subject padded to a width."""
-    mark = {Outcome.OK: "ok", Outcome.FAILED: "FAILED"}.get(row.outcome, "-")
-    head = f"{row.step:<{_STEP}}  {row.subject:<{width}}  {mark:<{_OUTCOME}} {row.detail}"
-    if row.whose is None:
-        return [head.rstrip()]
-    return [head, f"{'':<{_STEP}}  fault: {row.whose}", f"{'':<{_STEP}}  mend:  {row.remedy}"]
+def lines(row: Row, width: int) -> list[Part]:
+    """Return a row for the terminal, its subject padded to a width."""
+    mark, style = {Outcome.OK: ("ok", GOOD), Outcome.FAILED: ("FAILED", BAD)}.get(row.outcome, ("-", FAINT))
+    told = styled(f"{row.step:<{_STEP}}  {row.subject:<{width}}  ", (f"{mark:<{_OUTCOME}}", style))
+    wide = table()
+    wide.add_row(told, row.detail)
+    short = styled(" ".join(filter(None, (row.step, row.subject))), ": ", (mark, style))
+    narrow = stacked(short, indented(row.detail)) if row.detail else short
+    out: list[Part] = [Fitting(wide, narrow, len(told) + _DETAIL)]
+    if row.whose is not None:
+        out += [indented(each, _STEP + 2) for each in (f"fault: {row.whose}", f"mend:  {row.remedy}")]
+    return out
 
 
 def summary(rows: list[Row]) -> str:

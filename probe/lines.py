@@ -1,28 +1,19 @@
-"""Lines: a tick and the saved status as a person on call reads them, in a log or at a terminal of 80 columns.
+"""Lines: a tick as a person on call reads it in a log.
 
 Rules kept here: one headline first, then one line a target, those that need somebody first; `ok` never stands
-without the verdict on redundancy; what was cut off is marked; it only reads finished values.
+without the verdict on redundancy; it only reads finished values.
 """
 
 import logging
-import textwrap
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from probe.core.breaker import State
 from probe.core.headline import Rank, Situation, fleet, headline, worst_first
 from probe.core.report import TargetReport, TickReport, breaker_document, event_document, target_document
 from probe.core.target import Location
 from probe.core.times import lasting
 from probe.core.verdict import TargetVerdict
 
-WIDTH = 80
-_LETTERS = {"primary": "P", "secondary": "S", "none": "-"}
-_NAME_WIDTH = 22
-_HEAD = ("target", "reads", "redundancy", "since", "at risk", "served")
-"""``at risk``: a failover now may lose the writes of so long, the age of the recovery point."""
-_UNKNOWN = "-"
+LETTERS = {"primary": "P", "secondary": "S", "none": "-"}
 
 type Line = tuple[int, str]
 """A line for the log, with its level."""
@@ -93,7 +84,7 @@ def _changed(known: Situation, report: TargetReport) -> str:
 
 def _log_line(report: TickReport, each: TargetReport) -> str:
     judgement, point = each.judgement, each.replication
-    letters = "".join(_LETTERS[read.served_by or "none"] for read in each.reads)
+    letters = "".join(LETTERS[read.served_by or "none"] for read in each.reads)
     verdicts = [str(judgement.target.verdict), *_redundancy(each)]
     parts = [
         f"{report.scheduled_at:%H:%M:%S} {each.target.name} {', '.join(verdicts)}",
@@ -138,154 +129,3 @@ def _word(each: TargetReport, location: Location) -> str:
 
 def _moves(each: TargetReport) -> list[str]:
     return [f"{move.from_state} -> {move.to_state}: {move.reason}" for move in each.transitions]
-
-
-# -- a table of targets --------------------------------------------------------------------------------------
-
-
-def overview(known: Sequence[Situation]) -> list[str]:
-    """Return the headline over all, a line for each target, and the headline of each that needs somebody."""
-    ordered = worst_first(known)
-    if not ordered:
-        return [fleet(ordered)]
-    if len(ordered) == 1:
-        return [*_told(ordered[0]), "", *_table(ordered)]
-    needing = [each for each in ordered if each.rank is not Rank.QUIET]
-    told = [line for each in needing for line in ("", *_told(each))]
-    return [*_wrapped(fleet(ordered)), "", *_table(ordered), *told]
-
-
-def _told(known: Situation) -> list[str]:
-    return _wrapped(f"{known.name}: {headline(known)}", indent="  ")
-
-
-def _table(ordered: Sequence[Situation]) -> list[str]:
-    rows = [_HEAD, *map(_row, ordered)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-
-
-def _row(known: Situation) -> tuple[str, ...]:
-    served = " ".join(f"{count}{_LETTERS[who]}" for who, count in known.served.items() if count)
-    return (
-        _elided(known.name),
-        known.verdict or "unknown",
-        known.redundancy or _UNKNOWN,
-        _since(known),
-        lasting(known.now - known.recovery_point) if known.recovery_point else _UNKNOWN,
-        served or _UNKNOWN,
-    )
-
-
-def _since(known: Situation) -> str:
-    """Return since when what the row tells has held: the reads' verdict, else redundancy's."""
-    fine = known.verdict == TargetVerdict.OK and known.rank is not Rank.QUIET
-    value = (known.redundancy_since if fine else None) or known.since
-    if value is None:
-        return _UNKNOWN
-    value = value.astimezone(UTC)
-    same_day = value.date() == known.now.astimezone(UTC).date()
-    return f"{value:%H:%M}" if same_day else f"{value:%b %d}"
-
-
-def _elided(name: str) -> str:
-    return name if len(name) <= _NAME_WIDTH else f"{name[: _NAME_WIDTH - 1]}…"
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [text]
-
-
-# -- the status document -------------------------------------------------------------------------------------
-
-
-def status(body: Mapping[str, Any], *, target: str | None = None) -> list[str]:
-    """Return the status document in words: an overview, and the details of one target where that is asked."""
-    known = status_situations(body, target)
-    shards = {each["shard"]: each for each in body["shards"]}
-    out = overview(known) if known else ["No target is on record."]
-    fresh = "fresh" if body["fresh"] else "NOT fresh"
-    out += ["", f"Seen from {body['vantage']} at {_spoken_time(body['generated_at'])}; ticks are {fresh}."]
-    for shard in shards.values():
-        if shard["error"]:
-            out += _wrapped(f"Shard {shard['shard']}: {shard['error']}", indent="  ")
-        elif not shard["fresh"]:
-            last = _spoken_time(shard["last_completed_at"]) if shard["last_completed_at"] else "never"
-            out.append(f"Shard {shard['shard']}: last completed tick: {last}.")
-    if len(known) == 1:
-        (one,) = [each for each in body["targets"] if each["name"] == known[0].name]
-        out += details(one)
-    return out
-
-
-def status_situations(body: Mapping[str, Any], target: str | None = None) -> list[Situation]:
-    """Return what the targets of a status document are in, or the one that is named."""
-    now = datetime.fromisoformat(body["generated_at"])
-    shards = {each["shard"]: each for each in body["shards"]}
-    return [
-        _situation(each, shards[each["shard"]], now)
-        for each in body["targets"]
-        if target in (None, each["name"])
-    ]
-
-
-def _situation(document: Mapping[str, Any], shard: Mapping[str, Any], now: datetime) -> Situation:
-    since = shard.get("unsaved_since")
-    unsaved = datetime.fromisoformat(since) if since else None
-    return Situation.of(document, now=now, fresh=bool(shard["fresh"]), unsaved=unsaved)
-
-
-def details(each: Mapping[str, Any]) -> list[str]:
-    """Return what stands behind a target's headline: endpoints, breaker, and what happened last."""
-    if each["verdict"] is None:
-        return []
-    out = [f"  reads: {each['verdict']}: {each['reason']}"]
-    if each["redundancy"]:
-        out.append(f"  redundancy: {each['redundancy']['verdict']}: {each['redundancy']['reason']}")
-    out += [f"  {name}: {end['verdict']}: {end['reason']}" for name, end in each["endpoints"].items()]
-    out.append(f"  {_breaker_told(each['breaker'])}")
-    lag = each["replication"]["lag_seconds"]
-    out.append(f"  lag at the last look: {'unknown' if lag is None else f'{lag:.1f} s'}")
-    moves, events = each.get("recent_transitions", []), each.get("recent_events", [])
-    happened = [(move["at"], f"breaker {move['from']} -> {move['to']}: {move['reason']}") for move in moves]
-    happened += [(event["at"], f"{event['kind']}: {event['reason']}") for event in events]
-    out += [f"  {_spoken_time(at)}: {what}" for at, what in sorted(happened)[-5:]]
-    return [line for long in out for line in _wrapped(long, indent="    ")]
-
-
-def _breaker_told(breaker: Mapping[str, Any]) -> str:
-    since = f"breaker: {breaker['state']} since {_spoken_time(breaker['since'])}"
-    if breaker["forced"]:
-        return f"{since}, forced to the {breaker['forced']['location']} until {breaker['forced']['until']}"
-    if breaker["state"] == State.OPEN and breaker["reads_until_trial"]:
-        return f"{since}; the primary is tried after {breaker['reads_until_trial']} more reads, or sooner"
-    return since
-
-
-def _spoken_time(value: str) -> str:
-    return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def once(report: TickReport, unsaved: datetime | None = None) -> list[str]:
-    """Return a tick for a terminal: the overview, and what the tick itself has to say."""
-    out = overview(situations(report, unsaved))
-    if report.reason or report.state_store != "ok":
-        reason = f": {report.reason}" if report.reason else ""
-        out += ["", *_wrapped(f"Tick {report.result}{reason}; state store {report.state_store}.")]
-        out += [f"  state store, {each.operation}: {each.message}" for each in report.state_problems]
-    return out
-
-
-def exit_code(body: Mapping[str, Any], *, target: str | None = None) -> int:
-    """Return the exit code of a status: 0 all served and sound, 1 unavailable or corrupt, 3 not known."""
-    shown = [each for each in body["targets"] if target in (None, each["name"])]
-    verdicts = {each["verdict"] for each in shown}
-    corrupt = any(end["verdict"] == "corrupt" for each in shown for end in each.get("endpoints", {}).values())
-    if any(each["error"] for each in body["shards"]):
-        return 3
-    if corrupt or TargetVerdict.UNAVAILABLE in verdicts:
-        return 1
-    known = bool(shown) and body["fresh"] and not verdicts & {None, TargetVerdict.INCONCLUSIVE}
-    return 0 if known else 3

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from probe import terminal
 from probe.compose import App
 from probe.core import look
 from probe.core.breaker import Breaker, Transition
@@ -95,8 +96,10 @@ class Summary:
 class TextShow:
     """For people: on a terminal a progress line that rewrites itself, elsewhere a line now and then."""
 
-    def __init__(self, *, tty: bool) -> None:
-        self._tty = tty
+    def __init__(self) -> None:
+        self._on = terminal.console()
+        self._width = self._on.width if self._on.is_terminal else terminal.WIDEST
+        self._doing = terminal.Doing(sys.stdout)
         self._column = 0
         self._told = -TELL_EVERY
 
@@ -105,9 +108,8 @@ class TextShow:
 
     def waiting(self, seconds: float, limit: float) -> None:
         text = f"Waiting for the secondary: {seconds:.0f} s of at most {limit:.0f} s"
-        if self._tty:
-            print(f"\r{text}", end="", flush=True)
-            self._column = len(text)
+        if self._on.is_terminal:
+            self._doing.tell(f"Waiting for the secondary, {limit:.0f} s at most")
         elif seconds - self._told >= TELL_EVERY:
             self._told = seconds
             self._line(text)
@@ -117,22 +119,25 @@ class TextShow:
         code = f" {reading.service_error}" if reading.service_error else ""
         took = f"after {_took(reading.duration.total_seconds())}"
         trial = " (trial)" if reading.purpose is Purpose.TRIAL else ""
-        self._line(f"  {what}{reading.location}{trial} failed: {reading.error_type}{code} {took}")
+        told = f"{what}{reading.location}{trial} failed: {reading.error_type}{code} {took}"
+        self._detail(told, terminal.SOME)
 
     def read(self, number: int, read: Read, state: str) -> None:
         if read.served_by is None:
             last = {each.location: each.error_type for each in read.attempts}
             why = ", ".join(f"{location}: {error}" for location, error in last.items())
-            self._line(f"  read {number}: NEITHER location served it ({why}); the breaker is {state}")
+            told = f"read {number}: NEITHER location served it ({why}); the breaker is {state}"
+            self._detail(told, terminal.BAD)
             return
         text = f"{_LETTERS[read.served_by]}{number}"
-        if self._column + len(text) + 1 > 96:  # noqa: PLR2004 - a terminal's width, most of it
+        if self._column + len(text) + 1 > self._width:
             self._line("")
-        print(text, end=" ", flush=True)
+        style = terminal.GOOD if read.served_by is Location.PRIMARY else terminal.SOME
+        self._on.print(terminal.styled((text, style)), end=" ", soft_wrap=True)
         self._column += len(text) + 1
 
     def moved(self, transition: Transition) -> None:
-        self._line(f"  breaker {transition.from_state} -> {transition.to_state}: {transition.reason}")
+        self._detail(f"breaker {transition.from_state} -> {transition.to_state}: {transition.reason}")
 
     def summary(self, summary: Summary) -> None:
         served = summary.served
@@ -144,12 +149,16 @@ class TextShow:
             f"{len(summary.transitions)} transitions"
         )
 
-    def _line(self, text: str) -> None:
+    def _detail(self, text: str, style: str = "") -> None:
+        self._line(terminal.indented(terminal.styled((text, style))))
+
+    def _line(self, part: terminal.Part) -> None:
+        self._doing.clear()
         if self._column:
-            print()
+            self._on.print()
             self._column = 0
-        if text:
-            print(text, flush=True)
+        if part:
+            terminal.show([part], self._on)
 
 
 def _took(seconds: float) -> str:

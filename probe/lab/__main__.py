@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from probe.lab.errors import LabError
 from probe.lab.functions.host import DEFAULT_PORT, interruptible
@@ -23,10 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--admin-port", type=int, default=7072, help="the lab's port (default %(default)s)")
     run.add_argument("--lag", type=float, default=2.0, metavar="S", help="replication lag (default 2 s)")
     run.add_argument("--churn", action="store_true", help="three instances, and a new worker for each tick")
-    commands.add_parser("demo", help="a scripted outage of about a minute, then a summary")
+    demo = commands.add_parser("demo", help="a scripted outage of about a minute, then a summary")
+    demo.add_argument("--record", type=Path, metavar="FILE", help="keep what it shows as an SVG picture")
     told = parser.parse_args(arguments)
     try:
-        return _demo() if told.command == "demo" else _run(told)
+        return _demo(told.record) if told.command == "demo" else _run(told)
     except LabError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -46,10 +48,10 @@ def _run(told: argparse.Namespace) -> int:
     )
 
 
-def _demo() -> int:
+def _demo(record: Path | None) -> int:
     from probe.lab.demo import Demo  # noqa: PLC0415 - as above
 
-    demo = Demo()
+    demo = Demo(record)
     code = interruptible(demo.run())
     return code or demo.exit_code
 

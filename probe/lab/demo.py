@@ -10,10 +10,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+from rich.console import Group, RenderableType
+from rich.text import Text
 
+from probe import terminal
 from probe.lab.account.pair import Pair
 from probe.lab.functions.host import Host
 from probe.lab.run import APP, app_settings, checked
@@ -85,9 +89,10 @@ class Seen:
 class Demo:
     """The script, and what it saw."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Path | None = None) -> None:
         self.seen = Seen()
-        self._tty = sys.stdout.isatty()
+        self._record = record
+        self._on = terminal.console(record=record is not None)
         self.exit_code = 1
 
     async def run(self) -> None:
@@ -152,11 +157,14 @@ class Demo:
             async with session.get(url) as response:
                 target = (await response.json())["targets"][0]
             if self.seen.add(target):
-                print(_line(target), *_moves(target), sep="\n", flush=True)
+                self._show(_line(target), *_moves(target))
             await asyncio.sleep(0.2)
 
     def _tell(self, text: str) -> None:
-        print(f"\x1b[1m{text}\x1b[0m" if self._tty else f"== {text}", flush=True)
+        self._show(Text(text if self._on.is_terminal else f"== {text}", "bold"))
+
+    def _show(self, *parts: RenderableType) -> None:
+        terminal.show(parts, self._on)
 
     def _trouble(self, line: str) -> None:
         if line.startswith(("ERROR", "CRITICAL", "'")):
@@ -179,35 +187,42 @@ class Demo:
             ),
             ("lag over the RPO was told", "yes" if seen.stale else "NO"),
         ]
-        print()
-        for name, value in rows:
-            print(f"  {name:<36} {value:>16}")
-        print()
+        figures = terminal.table()
+        for each in rows:
+            figures.add_row(*each)
         good = lost == 0 and away is not None and back is not None and seen.stale
         self.exit_code = 0 if good else 1
+        self._show("", terminal.indented(figures), "")
         self._tell("No read was lost." if lost == 0 else f"{lost} reads were LOST.")
-        print("The same by hand: make run, and break it with single keys or over HTTP as it tells.")
+        self._show("The same by hand: make run, and break it with single keys or over HTTP as it tells.")
+        if self._record:
+            self._record.write_text(terminal.svg(self._on, "make demo"), encoding="utf-8")
 
 
-def _line(target: Mapping[str, Any]) -> str:
+def _line(target: Mapping[str, Any]) -> RenderableType:
+    """Return a tick in one line, or in two where the terminal is narrow."""
     letters = "".join(
         {"primary": "P", "secondary": "S"}.get(read["served_by"], "-") for read in target["reads"]
     )
-    ends = "  ".join(f"{name} {_ended(end)}" for name, end in target["endpoints"].items())
-    lag = target["replication"]["lag_seconds"]
-    return (
-        f"{target['at'][11:19]}  {letters:<6} {target['verdict']:<12} {ends}  "
-        f"breaker {target['breaker']['state']:<9}  lag {_s(lag)}"
+    word = target["verdict"]
+    head = Text.assemble(
+        f"{target['at'][11:19]}  {letters:<5}  ", terminal.verdict(word), " " * (11 - len(word))
     )
+    ends = [_ended(*each) for each in target["endpoints"].items()]
+    lag = _s(target["replication"]["lag_seconds"])
+    rest = Text.assemble(*ends, f"breaker {target['breaker']['state']:<9}  lag {lag}")
+    wide = Text.assemble(head, "  ", rest)
+    return terminal.Fitting(wide, Group(head, terminal.indented(rest, 10)), len(wide))
 
 
-def _moves(target: Mapping[str, Any]) -> list[str]:
-    return [f"          {move['from']} -> {move['to']}: {move['reason']}" for move in target["transitions"]]
+def _moves(target: Mapping[str, Any]) -> list[RenderableType]:
+    moves = target["transitions"]
+    return [terminal.indented(f"{move['from']} -> {move['to']}: {move['reason']}", 10) for move in moves]
 
 
-def _ended(end: Mapping[str, Any]) -> str:
-    error = f" ({end['error_type']})" if end["error_type"] else ""
-    return f"{end['verdict'] + error:<15}"
+def _ended(name: str, end: Mapping[str, Any]) -> Text:
+    shown = end["error_type"] or end["verdict"]
+    return Text.assemble(f"{name} ", (f"{shown:<10}", terminal.verdict(end["verdict"]).style))
 
 
 def _s(value: float | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probe import __version__, cli, compose, lines
+from probe import __version__, cli, compose, overview
 from probe.core.errors import ConfigurationError, StateError
 from probe.lab.world import MINUTE, NOON, World, run, target, world
 from tests.unit.app_values import app_on
@@ -397,7 +397,7 @@ def test_status_as_json_is_the_document(simulated, capsys):
 
     found = json.loads(capsys.readouterr().out)
     assert found["targets"][0]["verdict"] == "ok"
-    assert lines.status(found)
+    assert overview.status(found)
 
 
 def test_status_tells_a_store_out_of_reach_and_exits_3(simulated, capsys):

@@ -10,6 +10,7 @@ from probe.adapters.checkup import Answer
 from probe.core.connection import Authorization, Entra, Sas, SharedKey
 from probe.doctor import Of, Outcome, Row
 from probe.remedies import Need, Whose
+from tests.unit.test_overview import shown
 
 KEY = SharedKey(account="contoso", key="c2VjcmV0")
 SAS = Sas(token="sv=1&sig=c2VjcmV0")  # noqa: S106 - it opens nothing
@@ -135,18 +136,15 @@ def test_the_exit_code_asks_first_whether_it_is_us(failed: list[Of], code: int):
 
 
 def test_rows_are_aligned_and_a_failed_one_is_followed_by_fault_and_remedy():
-    lines = [
-        *doctor.lines(row(Of.TARGET, Outcome.OK), 20),
-        *doctor.lines(row(Of.TARGET, Outcome.FAILED), 20),
-        *doctor.lines(row(Of.TARGET, Outcome.SKIPPED), 20),
-    ]
+    outcomes = (Outcome.OK, Outcome.FAILED, Outcome.SKIPPED)
+    told = shown([part for each in outcomes for part in doctor.lines(row(Of.TARGET, each), 20)])
 
-    assert lines == [
-        "read       a primary             ok      403",
-        "read       a primary             FAILED  403",
+    assert told.splitlines() == [
+        "read       a primary             ok       403",
+        "read       a primary             FAILED   403",
         "           fault: ours",
         "           mend:  do",
-        "read       a primary             -       403",
+        "read       a primary             -        403",
     ]
 
 

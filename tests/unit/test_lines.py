@@ -1,4 +1,4 @@
-"""A tick in the log and at a terminal: who needs somebody first, and nothing green that is not."""
+"""A tick in the log: who needs somebody first, and nothing green that is not."""
 
 import logging
 
@@ -149,35 +149,3 @@ def test_a_fleet_is_told_worst_first_under_one_headline():
         "gone",
         "calm",
     ]
-
-
-def test_the_overview_fits_80_columns_and_names_only_who_needs_somebody():
-    name = "a-storage-account-with-a-rather-long-name-of-its-own-for-tests"
-    shown = lines.once(fleet(**{name: ("503", "503")}, calm=OK, gone=GONE))
-
-    assert max(map(len, shown)) <= 80
-    table = shown.index("") + 2
-    assert [each.split()[:3] for each in shown[table : table + 3]] == [
-        ["a-storage-account-wit…", "unavailable", "unprotected"],
-        ["gone", "ok", "unprotected"],
-        ["calm", "ok", "protected"],
-    ]
-    assert not any(each.startswith("calm:") for each in shown)
-    assert any(each.startswith("gone: Reads from the primary") for each in shown)
-
-
-def test_a_row_says_since_when_what_it_tells_holds():
-    async def main():
-        probe = world()
-        probe.account.begin()
-        return await ticked(probe, OK, OK, GONE, GONE)
-
-    *_, row = lines.once(run(main()))
-
-    assert row.split()[:4] == ["contoso", "ok", "unprotected", "12:02"]
-
-
-def test_nothing_saved_is_told_with_since_when():
-    found = lines.once(last(OK, OK), unsaved=NOON - 5 * MINUTE)
-
-    assert "Saved state UNREADABLE since 11:55 UTC, 6 min" in " ".join(" ".join(found).split())

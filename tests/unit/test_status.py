@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from probe import lines, status
+from probe import overview, status
 from probe.core.target import Forced, Location, Target
 from probe.lab.world import MINUTE, NOON, World, clock, run, target, world
 from probe.status import Health, Memory, Page
+from tests.unit.test_overview import shown
 
 SECOND = timedelta(seconds=1)
 
@@ -68,7 +69,7 @@ def test_a_target_whose_record_has_no_report_is_told_as_never_probed():
     found = document(probe)
 
     assert found["targets"][0]["verdict"] is None
-    assert "no tick is on record yet" in "\n".join(lines.status(found)).lower()
+    assert "no tick is on record yet" in shown(overview.status(found)).lower()
 
 
 def test_forcing_that_has_expired_is_not_shown():
@@ -124,7 +125,7 @@ def test_a_store_out_of_reach_is_told_and_what_is_unknown_counts_as_not_fresh():
         "none",
     )
     assert healths(probe, Memory(), NOON) is Health.UNKNOWN
-    assert f"Shard 0: {told}" in " ".join("\n".join(lines.status(found)).split())
+    assert f"Shard 0: {told}" in shown(overview.status(found))
 
 
 async def ten_ticks_without_a_store(probe: World) -> list[Any]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import sys
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from probe.core.target import Location, Target
 from probe.lab.world import World, run, target, world
 from probe.watch import JsonShow, Plan, Show, TextShow
 from tests.unit.app_values import app_on
+from tests.unit.test_overview import Tty, bare
 
 LONG = target(deadline=timedelta(seconds=5))
 
@@ -44,7 +47,7 @@ def watched(
         if scripts and not scripts[0][0]:
             probe.account.behave(*scripts[0][1:])
         scripted = asyncio.create_task(script())
-        watching = asyncio.create_task(watch.run(app, plan(probe, **more), show or TextShow(tty=False)))
+        watching = asyncio.create_task(watch.run(app, plan(probe, **more), show or TextShow()))
         if stop is not None:
             asyncio.get_running_loop().call_later(stop, watching.cancel)
         try:
@@ -77,11 +80,21 @@ def test_the_canarys_way_to_the_secondary_is_awaited_with_progress(capsys):
     assert any("shows sequence 1, 13." in each for each in lines)
 
 
-def test_on_a_terminal_the_progress_rewrites_its_line(capsys):
-    watched((0, "ok", "stale"), (3.5, "ok", "ok"), show=TextShow(tty=True))
+def test_on_a_terminal_the_progress_is_one_line_that_goes_away(monkeypatch):
+    screen = Tty()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
 
-    out = capsys.readouterr().out
-    assert "\rWaiting for the secondary: 0 s of at most 60 s\rWaiting for the secondary: 1 s" in out
+    watched((0, "ok", "stale"), (3.5, "ok", "ok"), reads=30)
+
+    written = screen.getvalue()
+    assert written.count("Waiting for the secondary, 60 s at most …"[:30]) >= 1
+    assert "\x1b[2K" in written
+    assert "of at most" not in written
+    reads = [each for each in bare(written).splitlines() if re.match("P[0-9]", each)]
+    assert max(map(len, reads)) <= 40
+    assert "".join(reads).split() == [f"P{number}" for number in range(30)]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +117,7 @@ def test_a_secondary_that_shows_an_older_canary_has_not_got_it(capsys):
         probe = world()
         await probe.tick()
         probe.account.behave("ok", "stale")
-        return await watch.run(app_on(probe), plan(probe, wait=3.0), TextShow(tty=False))
+        return await watch.run(app_on(probe), plan(probe, wait=3.0), TextShow())
 
     run(main())
 
@@ -158,7 +171,7 @@ def test_reads_are_apart_by_the_interval():
 
     async def end():
         probe = world()
-        await watch.run(app_on(probe), plan(probe, interval=2.0, reads=4), TextShow(tty=False))
+        await watch.run(app_on(probe), plan(probe, interval=2.0, reads=4), TextShow())
         return asyncio.get_running_loop().time()
 
     assert run(end()) == pytest.approx(3 * 2, abs=0.2)
@@ -203,7 +216,7 @@ def cleaned(cleanup: Cleanup, stop: float | None = None):
 
     async def main():
         watching = asyncio.create_task(
-            watch.run(app, plan(probe, reads=5, interval=1.0, cleanup=True), TextShow(tty=False))
+            watch.run(app, plan(probe, reads=5, interval=1.0, cleanup=True), TextShow())
         )
         if stop is not None:
             asyncio.get_running_loop().call_later(stop, watching.cancel)
@@ -236,9 +249,7 @@ def test_a_clean_up_that_is_interrupted_says_what_may_be_left(capsys):
 
     async def main():
         app.writer = Hanging()
-        watching = asyncio.create_task(
-            watch.run(app, plan(probe, reads=1, cleanup=True), TextShow(tty=False))
-        )
+        watching = asyncio.create_task(watch.run(app, plan(probe, reads=1, cleanup=True), TextShow()))
         asyncio.get_running_loop().call_later(5, watching.cancel)
         with pytest.raises(asyncio.CancelledError):
             await watching
