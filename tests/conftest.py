@@ -19,8 +19,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.amounts import SHARE, amount
 
-TOGETHER = ("integration",)
-"""Folders whose tests share one lab."""
+TOGETHER = ("test_alert_tapes.py", "test_pages.py", "test_queries.py", "test_readme.py", "test_workbook.py")
+"""Files that run queries on the same tapes: to play, translate and bind them costs more than the tests."""
 FIRST = ("integration", "contract", "worker", "telemetry", "infra", "property", "faults", "unit")
 """Folders from slow to quick: what takes long must not begin last."""
 LONG = ("long", "property")
@@ -36,11 +36,11 @@ settings.load_profile("ours")
 
 
 class ByFile(LoadScopeScheduling):
-    """Gives each process of ``make test`` whole files, and folders that share a lab whole."""
+    """Gives each process of ``make test`` whole files, and the files that share more to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return file.parent.name if file.parent.name in TOGETHER else str(file)
+        return "queries" if file.name in TOGETHER else str(file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
