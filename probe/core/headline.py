@@ -5,7 +5,7 @@ times are UTC; what is not known is said to be unknown; the worst comes first, a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any, Self
@@ -221,12 +221,58 @@ class Situation:
         return Rank.QUIET
 
 
-def headline(known: Situation) -> str:
-    """Return what happened, since when, who serves, what would be lost, and what to do first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to do first, what not to do (each follows "Do not"), and the runbook's entry that says more."""
+
+    first: str = ""
+    donts: tuple[str, ...] = ()
+    entry: str | None = None
+
+    def __str__(self) -> str:
+        told = [f"First: {self.first}."] if self.first else []
+        return " ".join((*told, *(f"Do not {each}." for each in self.donts)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """A headline in its parts, in their order: each is whole sentences, or empty."""
+
+    silent: str = ""
+    lost: str = ""
+    reads: str = ""
+    writes: str = ""
+    kept: str = ""
+    """What a failover would lose."""
+    over: str = ""
+    unsaved: str = ""
+    advice: Advice
+
+    def __str__(self) -> str:
+        parts = (self.silent, self.lost, self.reads, self.writes, self.kept, self.over, self.unsaved)
+        return " ".join(filter(None, (*parts, str(self.advice))))
+
+
+def telling(known: Situation) -> Telling:
+    """Return what happened, since when, who serves, what would be lost, what to do first and what not."""
     if known.verdict is None:
-        return f"{_capital(known.reason or 'no tick is on record yet')}. {_first(known)}".strip()
-    parts = (_silent(known), _lost(known), _reads(known), _writes(known), _kept(known), _over(known))
-    return " ".join(filter(None, (*parts, _unsaved(known), _first(known))))
+        reads = f"{_capital(known.reason or 'no tick is on record yet')}."
+        return Telling(reads=reads, advice=advice(known))
+    return Telling(
+        silent=_silent(known),
+        lost=_lost(known),
+        reads=_reads(known),
+        writes=_writes(known),
+        kept=_kept(known),
+        over=_over(known),
+        unsaved=_unsaved(known),
+        advice=advice(known),
+    )
+
+
+def headline(known: Situation) -> str:
+    """Return the telling in one line."""
+    return str(telling(known))
 
 
 def fleet(situations: Sequence[Situation]) -> str:
@@ -456,69 +502,119 @@ def _over(known: Situation) -> str:
 def _unsaved(known: Situation) -> str:
     if known.unsaved is None:
         return ""
-    since = _since(known.unsaved, known.now)
-    return f"Saved state UNREADABLE{since}; last known from memory: do not restart the app."
-
-
-def _first(known: Situation) -> str:
-    """Return what to do first, where there is something: for what is worst."""
-    told = _to_do(known)
-    return f"First: {told}." if told else ""
+    return f"Saved state UNREADABLE{_since(known.unsaved, known.now)}; last known from memory."
 
 
 _DELETED = "see the activity log for who deleted it; if nobody did, compare your own data"
+_DOCTOR = "python -m probe doctor, which names the right that is missing"
+_RESTART = "restart the app: what its ticks found since then is in its memory alone"
 
 
-def _to_do(known: Situation) -> str | None:  # noqa: C901, PLR0911, PLR0912 - a table, the worst first
+def advice(known: Situation) -> Advice:
+    """Return what to do first and what not: for what is worst, and for the memory of the app."""
+    found = _advice(known)
+    return replace(found, donts=(*found.donts, _RESTART)) if known.unsaved else found
+
+
+def _advice(known: Situation) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table, the worst first
     denied = EndpointVerdict.DENIED in {each.verdict for each in (known.primary, known.secondary) if each}
+    unprotected = known.redundancy == RedundancyVerdict.UNPROTECTED
     match known.rank:
         case Rank.UNAVAILABLE:
-            return "Azure Service Health for both regions, then the network rules that changed today"
+            return Advice(
+                first="Azure Service Health for both regions, then the network rules that changed today",
+                donts=("fail over: what the secondary holds cannot be seen",) if known.secondary else (),
+                entry="reads-failing",
+            )
         case Rank.LOSS:
-            return (
-                "compare your own data of that time, then turn geo-redundancy on again: "
-                "an unplanned failover leaves LRS"
+            return Advice(
+                first="compare your own data of that time, then turn geo-redundancy on again: "
+                "an unplanned failover leaves LRS",
+                donts=("fail over again: there is no second copy",)
+                if unprotected
+                else ("wait for the lost writes: nothing brings them back",),
+                entry="writes-lost",
             )
         case Rank.CORRUPT:
-            return "find out who else writes this blob, and keep it as it is"
+            return Advice(
+                first="find out who else writes this blob",
+                donts=("write over it: as it is, it shows what happened",),
+                entry="canary-bad",
+            )
         case Rank.SILENT if known.at is None:
-            return "python -m probe doctor, if the app was not deployed in the last minutes"
+            return Advice(
+                first="python -m probe doctor, if the app was not deployed in the last minutes",
+                donts=("take this for good news: nothing was measured",),
+                entry="probe-silent",
+            )
         case Rank.SILENT:
-            return "find out why no tick runs: runbook, probe-silent"
+            return Advice(
+                first="find out why no tick runs",
+                donts=("act on verdicts that are this old",),
+                entry="probe-silent",
+            )
         case Rank.REROUTED if denied:
-            return "python -m probe doctor, which names the right that is missing; this is no outage"
+            return Advice(first=_DOCTOR, donts=("fail over: this is no outage",), entry="denied")
         case Rank.REROUTED if known.primary.error is None:
-            return None
-        case Rank.REROUTED if known.redundancy == RedundancyVerdict.UNPROTECTED:
-            return "Azure Service Health; do not fail over, the second copy cannot be relied on"
+            return Advice(donts=("fail over: the primary is back",), entry="rerouted")
         case Rank.REROUTED:
-            return "Azure Service Health; reads are served, so do not fail over for them"
-        case Rank.UNPROTECTED if known.status == SyncStatus.BOOTSTRAP:
-            return "do not fail over; wait, the second copy is still being made"
-        case Rank.UNPROTECTED if known.lately(EventKind.CANARY_GONE):
-            return _DELETED
-        case Rank.UNPROTECTED if known.secondary and known.secondary.verdict == EndpointVerdict.ABSENT:
-            return "see the account's activity log; if it failed over, turn geo-redundancy on again"
+            why = "the second copy cannot be relied on" if unprotected else "reads are served"
+            return Advice(first="Azure Service Health", donts=(f"fail over: {why}",), entry="rerouted")
         case Rank.UNPROTECTED:
-            return "do not fail over; see the account's Redundancy blade and activity log"
+            return _unprotected(known)
         case Rank.INCONCLUSIVE if denied:
-            return "python -m probe doctor, which names the right that is missing; this is no outage"
+            return Advice(first=_DOCTOR, donts=("fail over: this is no outage",), entry="denied")
         case Rank.INCONCLUSIVE:
-            return "the probe's own network; ask another vantage"
+            return Advice(
+                first="the probe's own network; ask another vantage",
+                donts=("take this for an outage of the account",),
+                entry="probe-blind",
+            )
         case Rank.BEHIND:
-            return "hold every failover that can wait, and see whether the lag still grows"
+            return Advice(
+                first="see whether the recovery point moves again",
+                donts=("fail over while it can wait",),
+                entry="lag-over-rpo",
+            )
         case Rank.GONE:
-            return _DELETED
+            return Advice(first=_DELETED, entry="writes-lost")
         case Rank.UNWRITTEN if known.is_written_by_others or known.lately(EventKind.SECOND_WRITER):
-            return "give each probe a blob of its own with PROBE_BLOB"
+            return Advice(
+                first="give each probe a blob of its own with PROBE_BLOB",
+                donts=("trust the lag until then",),
+                entry="canary-bad",
+            )
         case Rank.UNWRITTEN:
-            return "try a write of your own; python -m probe doctor, if the probe alone is refused"
+            return Advice(
+                first="try a write of your own; python -m probe doctor, if the probe alone is refused",
+                donts=("trust the lag meanwhile: nothing new is written",),
+                entry="denied" if known.write_error in ("401", "403") else "endpoint-down",
+            )
         case Rank.UNSAVED:
-            return "mend the state store; ticks go on without it"
-        case Rank.UNKNOWN if known.refused:
-            return "give the probe's identity the role Reader on the account"
+            return Advice(first="mend the state store; ticks go on without it", entry="state-unsaved")
+        case Rank.UNKNOWN:
+            return Advice(
+                first="give the probe's identity the role Reader on the account" if known.refused else "",
+                donts=("fail over: nobody can say how much would be lost",),
+                entry="denied" if known.refused else "lag-over-rpo",
+            )
         case _:
-            return None
+            return Advice()
+
+
+def _unprotected(known: Situation) -> Advice:
+    gone = known.secondary is not None and known.secondary.verdict == EndpointVerdict.ABSENT
+    if known.status == SyncStatus.BOOTSTRAP:
+        first, why = "wait", "the second copy is still being made"
+    elif known.lately(EventKind.CANARY_GONE):
+        first, why = _DELETED, "the second copy cannot be relied on"
+    elif gone:
+        first = "see the account's activity log; if it failed over, turn geo-redundancy on again"
+        why = "there is no second copy"
+    else:
+        first = "see the account's Redundancy blade and activity log"
+        why = "the second copy cannot be relied on"
+    return Advice(first=first, donts=(f"fail over: {why}",), entry="geo-redundancy-lost")
 
 
 def _since(value: datetime | None, now: datetime) -> str:

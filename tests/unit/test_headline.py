@@ -76,7 +76,9 @@ LOST = event(
     lost_to=time_text(at(45 * MINUTE + 20)),
 )
 RISK = "Recovery point 12:44:51, 12 min old: an unplanned failover now may lose every write since."
-SERVED = "First: Azure Service Health; reads are served, so do not fail over for them."
+SERVED = "First: Azure Service Health. Do not fail over: reads are served."
+UNSEEN = "Do not fail over: what the secondary holds cannot be seen."
+RESTART = "Do not restart the app: what its ticks found since then is in its memory alone."
 HEALTH = "First: Azure Service Health for both regions, then the network rules that changed today."
 QUIET = "Recovery point 12:56:51, 9 s old."
 
@@ -119,7 +121,7 @@ TABLE = {
         },
         "Reads from the SECONDARY since 12:45 UTC, 12 min: primary answers 503. The primary takes no writes. "
         "UNPROTECTED since 12:45 UTC, 12 min: Azure says that geo-replication is unavailable; recovery point "
-        "12:44:51, 12 min old. First: Azure Service Health; do not fail over, the second copy cannot be relied on.",
+        "12:44:51, 12 min old. First: Azure Service Health. Do not fail over: the second copy cannot be relied on.",
     ),
     "the primary was down for longer than reads were rerouted": (
         {**REROUTED, "incident": (minute(40), 6)},
@@ -129,17 +131,18 @@ TABLE = {
     "the primary is back, the breaker still open": (
         {**REROUTED, "primary": UP, "write": "success", "until_trial": 7, "recovery_point": at(57 * MINUTE - 9)},
         "Reads from the SECONDARY since 12:45 UTC, 12 min; the primary answers again, and is tried after 7 more "
-        f"reads. {QUIET}",
+        f"reads. {QUIET} Do not fail over: the primary is back.",
     ),
     "the primary is back, and tried": (
         {**REROUTED, "primary": UP, "write": "success", "breaker": "half-open", "recovery_point": None},
-        "Reads from the SECONDARY since 12:45 UTC, 12 min; the primary answers again, and reads are trying it.",
+        "Reads from the SECONDARY since 12:45 UTC, 12 min; the primary answers again, and reads are trying it. "
+        "Do not fail over: the primary is back.",
     ),
     "the primary refuses us": (
         {**REROUTED, "primary": broken("403", "denied"), "write_error": "403"},
         "Reads from the SECONDARY since 12:45 UTC, 12 min: primary refuses the probe (403). The primary takes no "
         "writes. Recovery point 12:44:51, 12 min old. First: python -m probe doctor, which names the right that is "
-        "missing; this is no outage.",
+        "missing. Do not fail over: this is no outage.",
     ),
     "somebody forces reads to the secondary": (
         {"verdict": "rerouted", "since": minute(45), "served": SECONDARY, "forced": ("secondary", minute(120))},
@@ -150,7 +153,7 @@ TABLE = {
         {**DOWN, **CANNOT},
         "NO READ SERVED since 12:45 UTC, 12 min: primary answers 503, secondary does not answer in time. The "
         "primary takes no writes. UNPROTECTED since 12:46 UTC, 11 min: the secondary does not answer in time; "
-        f"recovery point 12:44:51, 12 min old. {HEALTH}",
+        f"recovery point 12:44:51, 12 min old. {HEALTH} {UNSEEN}",
     ),
     "both refuse connections, in some of the reads": (
         {
@@ -164,7 +167,7 @@ TABLE = {
         },
         "3 of 5 reads SERVED BY NOBODY since 12:45 UTC, 12 min: primary refuses connections, secondary too. No "
         "write could be tried. UNPROTECTED since 12:46 UTC, 11 min: the secondary refuses connections; "
-        f"recovery point 12:44:51, 12 min old. {HEALTH}",
+        f"recovery point 12:44:51, 12 min old. {HEALTH} {UNSEEN}",
     ),
     "the only location is down": (
         {**DOWN, "secondary": None, "redundancy": None, "recovery_point": None},
@@ -188,7 +191,8 @@ TABLE = {
         },
         "CANNOT TELL who is up since 12:45 UTC, 12 min: nothing of Azure Storage was heard from any endpoint. "
         "No write arrived either. "
-        "Recovery point 12:44:51, 12 min old. First: the probe's own network; ask another vantage.",
+        "Recovery point 12:44:51, 12 min old. First: the probe's own network; ask another vantage. "
+        "Do not take this for an outage of the account.",
     ),
     "both refuse us": (
         {
@@ -206,19 +210,21 @@ TABLE = {
         "CANNOT TELL who is up since 12:45 UTC, 12 min: every attempt was refused for a cause of ours, not an "
         "outage: 403 after 10 ms. No write arrived either. Redundancy unknown since 11:00 UTC, 1 h 57 min: the secondary refuses us: 403 "
         "after 10 ms; recovery point 12:56:51, 9 s old. First: python -m probe doctor, which names the right that "
-        "is missing; this is no outage.",
+        "is missing. Do not fail over: this is no outage.",
     ),
     "it failed over, and lost writes": (
         {"events": [LOST]},
         "FAILED OVER WITH LOSS, seen at 12:46 UTC: 4 acknowledged canary writes, made 12:44:50 to 12:45:20, are "
         f"gone. Reads from the primary since 11:00 UTC, 1 h 57 min. {QUIET} First: compare your own data of that "
-        "time, then turn geo-redundancy on again: an unplanned failover leaves LRS.",
+        "time, then turn geo-redundancy on again: an unplanned failover leaves LRS. Do not wait for the lost writes: "
+        "nothing brings them back.",
     ),
     "it failed over, and lost one write": (
         {"events": [{**LOST, "lost_writes": 1}]},
         "FAILED OVER WITH LOSS, seen at 12:46 UTC: 1 acknowledged canary write, made 12:44:50 to 12:45:20, is "
         f"gone. Reads from the primary since 11:00 UTC, 1 h 57 min. {QUIET} First: compare your own data of that "
-        "time, then turn geo-redundancy on again: an unplanned failover leaves LRS.",
+        "time, then turn geo-redundancy on again: an unplanned failover leaves LRS. Do not wait for the lost writes: "
+        "nothing brings them back.",
     ),
     "writes are refused": (
         {
@@ -231,8 +237,8 @@ TABLE = {
         },
         "Reads from the primary since 11:00 UTC, 1 h 57 min. WRITES FAIL since 12:47 UTC, 10 min: primary refuses "
         "the probe (403). BEHIND the RPO since 12:55 UTC, 2 min: recovery point 12:37:00, 20 min old: a failover "
-        "now may lose every write since. First: hold every failover that can wait, and see whether the lag still "
-        "grows.",
+        "now may lose every write since. First: see whether the recovery point moves again. Do not fail "
+        "over while it can wait.",
     ),
     "another tick of ours was faster": (
         {"write": "failure", "write_error": "412"},
@@ -246,7 +252,7 @@ TABLE = {
         },
         "Reads from the primary since 11:00 UTC, 1 h 57 min. SOMEBODY ELSE writes this canary, 'laptop', seen at "
         f"12:46 UTC; nothing is written, so the lag tells nothing. {QUIET} First: give each probe a blob of its own "
-        "with PROBE_BLOB.",
+        "with PROBE_BLOB. Do not trust the lag until then.",
     ),
     "what somebody else wrote was deleted": (
         {
@@ -281,7 +287,7 @@ TABLE = {
             "recovery_point": at(57 * MINUTE - 9),
         },
         "Reads from the SECONDARY since 12:45 UTC, 12 min: primary returns other bytes than were written. "
-        f"{QUIET} First: find out who else writes this blob, and keep it as it is.",
+        f"{QUIET} First: find out who else writes this blob. Do not write over it: as it is, it shows what happened.",
     ),
     "stats are refused": (
         {
@@ -292,7 +298,8 @@ TABLE = {
         },
         "Reads from the primary since 11:00 UTC, 1 h 57 min. Redundancy unknown since 11:00 UTC, 1 h 57 min: the "
         "stats were refused (403 after 10 ms): they need X, which Reader gives; no recovery point is known. First: "
-        "give the probe's identity the role Reader on the account.",
+        "give the probe's identity the role Reader on the account. Do not fail over: nobody can say how much would "
+        "be lost.",
     ),
     "the second copy is being made": (
         {
@@ -303,7 +310,7 @@ TABLE = {
             "status": "bootstrap",
         },
         "Reads from the primary since 11:00 UTC, 1 h 57 min. UNPROTECTED since 12:50 UTC, 7 min: Azure says that "
-        "geo-replication is bootstrap; no recovery point is known. First: do not fail over; wait, the second copy "
+        "geo-replication is bootstrap; no recovery point is known. First: wait. Do not fail over: the second copy "
         "is still being made.",
     ),
     "the secondary is gone": (
@@ -317,27 +324,28 @@ TABLE = {
         "Reads from the primary since 11:00 UTC, 1 h 57 min. UNPROTECTED since 12:45 UTC, 12 min: the secondary's "
         "name does not resolve while the primary answers: the account lost its geo-redundancy, or it failed over; "
         "recovery point 12:56:51, 9 s old. First: see the account's activity log; if it failed over, turn "
-        "geo-redundancy on again.",
+        "geo-redundancy on again. Do not fail over: there is no second copy.",
     ),
     "the state store is down": (
         {"unsaved": minute(50)},
         f"Reads from the primary since 11:00 UTC, 1 h 57 min. {QUIET} Saved state UNREADABLE since 12:50 UTC, 7 "
-        "min; last known from memory: do not restart the app. First: mend the state store; ticks go on without it.",
+        f"min; last known from memory. First: mend the state store; ticks go on without it. {RESTART}",
     ),
     "the primary is down, and the state store too": (
         {**REROUTED, "unsaved": minute(50)},
         "Reads from the SECONDARY since 12:45 UTC, 12 min: primary answers 503. The primary takes no writes. "
-        f"{RISK} Saved state UNREADABLE since 12:50 UTC, 7 min; last known from memory: do not restart the app. "
-        f"{SERVED}",
+        f"{RISK} Saved state UNREADABLE since 12:50 UTC, 7 min; last known from memory. "
+        f"{SERVED} {RESTART}",
     ),
     "no tick runs": (
         {"fresh": False, "at": minute(30), "since": minute(-60)},
         "NO TICK for 27 min; this is what the last one saw. Reads from the primary since 11:00 UTC, 1 h 57 min. "
-        f"{QUIET} First: find out why no tick runs: runbook, probe-silent.",
+        f"{QUIET} First: find out why no tick runs. Do not act on verdicts that are this old.",
     ),
     "no tick ever ran": (
         {"verdict": None, "at": None, "reason": "no tick is on record yet", "redundancy": None},
-        "No tick is on record yet. First: python -m probe doctor, if the app was not deployed in the last minutes.",
+        "No tick is on record yet. First: python -m probe doctor, if the app was not deployed in the last minutes. "
+        "Do not take this for good news: nothing was measured.",
     ),
     "an incident is over": (
         {
@@ -398,7 +406,7 @@ SAYS = {
     "unknown": "Redundancy unknown since 12:46 UTC, 11 min: because unknown",
     "loss": "FAILED OVER WITH LOSS",
     "second writer": "this canary, 'laptop', seen at 12:46 UTC",
-    "unsaved": "do not restart the app",
+    "unsaved": "Do not restart the app",
     "silent": "NO TICK",
 }
 
@@ -424,7 +432,7 @@ def test_no_combination_hides_one_of_its_facts(names: tuple[str, str, str, str])
         Rank.BEHIND,
         Rank.REROUTED,
     ):
-        assert "do not fail over" in said or "hold every failover" in said
+        assert "Do not fail over" in said
 
 
 def test_lost_writes_are_told_for_a_day_and_other_events_for_an_hour():
