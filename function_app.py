@@ -44,9 +44,9 @@ async def probe_shard(message: func.QueueMessage, context: func.Context) -> None
 
 @app.function_name("status")
 @app.route("status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
-async def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the binding wants it
-    """Return the status of every target as JSON."""
-    return func.HttpResponse(**await responses.status())
+async def status(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the status of every target, as a page or as JSON."""
+    return func.HttpResponse(**await responses.status(req.headers, req.params))
 
 
 @app.function_name("health")

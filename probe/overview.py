@@ -8,10 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from probe.core.breaker import State
-from probe.core.headline import Rank, Situation, fleet, headline, worst_first
+from probe.core.headline import (
+    Rank,
+    Situation,
+    breaker_told,
+    fleet,
+    headline,
+    status_situations,
+    worst_first,
+)
 from probe.core.report import TickReport
-from probe.core.times import lasting
+from probe.core.times import lasting, spoken_moment
 from probe.core.verdict import TargetVerdict
 from probe.lines import LETTERS, situations
 from probe.terminal import BAD, GOOD, Fitting, Part, Words, indented, stacked, styled, table, verdict
@@ -98,35 +105,18 @@ def status(body: Mapping[str, Any], *, target: str | None = None) -> list[Part]:
     known = status_situations(body, target)
     out: list[Part] = overview(known) if known else ["No target is on record."]
     fresh = ("fresh", GOOD) if body["fresh"] else ("NOT fresh", BAD)
-    seen = f"Seen from {body['vantage']} at {_spoken_time(body['generated_at'])}; ticks are "
+    seen = f"Seen from {body['vantage']} at {spoken_moment(body['generated_at'])}; ticks are "
     out += ["", styled(seen, fresh, ".")]
     for shard in sorted(body["shards"], key=lambda each: int(each["shard"])):
         if shard["error"]:
             out.append(f"Shard {shard['shard']}: {shard['error']}")
         elif not shard["fresh"]:
-            last = _spoken_time(shard["last_completed_at"]) if shard["last_completed_at"] else "never"
+            last = spoken_moment(shard["last_completed_at"]) if shard["last_completed_at"] else "never"
             out.append(f"Shard {shard['shard']}: last completed tick: {last}.")
     if len(known) == 1:
         (one,) = [each for each in body["targets"] if each["name"] == known[0].name]
         out += _details(one)
     return out
-
-
-def status_situations(body: Mapping[str, Any], target: str | None = None) -> list[Situation]:
-    """Return what the targets of a status document are in, or the one that is named."""
-    now = datetime.fromisoformat(body["generated_at"])
-    shards = {each["shard"]: each for each in body["shards"]}
-    return [
-        _situation(each, shards[each["shard"]], now)
-        for each in body["targets"]
-        if target in (None, each["name"])
-    ]
-
-
-def _situation(document: Mapping[str, Any], shard: Mapping[str, Any], now: datetime) -> Situation:
-    since = shard.get("unsaved_since")
-    unsaved = datetime.fromisoformat(since) if since else None
-    return Situation.of(document, now=now, fresh=bool(shard["fresh"]), unsaved=unsaved)
 
 
 def _details(each: Mapping[str, Any]) -> list[Part]:
@@ -138,30 +128,17 @@ def _details(each: Mapping[str, Any]) -> list[Part]:
         out.append(_judged("redundancy", each["redundancy"]))
     out += [_judged(name, end) for name, end in each["endpoints"].items()]
     lag = each["replication"]["lag_seconds"]
-    told = [_breaker_told(each["breaker"])]
+    told = [breaker_told(each["breaker"])]
     told.append(f"lag at the last look: {'unknown' if lag is None else f'{lag:.1f} s'}")
     moves, events = each.get("recent_transitions", []), each.get("recent_events", [])
     happened = [(move["at"], f"breaker {move['from']} -> {move['to']}: {move['reason']}") for move in moves]
     happened += [(event["at"], f"{event['kind']}: {event['reason']}") for event in events]
-    told += [f"{_spoken_time(at)}: {what}" for at, what in sorted(happened)[-5:]]
+    told += [f"{spoken_moment(at)}: {what}" for at, what in sorted(happened)[-5:]]
     return [*out, *map(indented, told)]
 
 
 def _judged(name: str, each: Mapping[str, Any]) -> Part:
     return indented(styled(f"{name}: ", verdict(each["verdict"]), f": {each['reason']}"))
-
-
-def _breaker_told(breaker: Mapping[str, Any]) -> str:
-    since = f"breaker: {breaker['state']} since {_spoken_time(breaker['since'])}"
-    if breaker["forced"]:
-        return f"{since}, forced to the {breaker['forced']['location']} until {breaker['forced']['until']}"
-    if breaker["state"] == State.OPEN and breaker["reads_until_trial"]:
-        return f"{since}; the primary is tried after {breaker['reads_until_trial']} more reads, or sooner"
-    return since
-
-
-def _spoken_time(value: str) -> str:
-    return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def exit_code(body: Mapping[str, Any], *, target: str | None = None) -> int:

@@ -1,29 +1,70 @@
 """What the HTTP functions answer.
 
-Rules: the status needs a key, and says what is wrong with the app; the health is anybody's, and says only
-whether ticks are fresh. What neither can say goes to the error stream.
+Rules: the status needs a key, and says what is wrong with the app, as a page to whoever asks for one and as
+JSON to all others; the health is anybody's, and says only whether ticks are fresh. What neither can say goes
+to the error stream.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from probe import compose
+from probe import compose, page
 from probe.core.errors import ConfigurationError
 from probe.core.times import time_text
 from probe.hosted import telling
 from probe.status import SCHEMA, Health
 
+HTML, JSON = "text/html", "application/json"
+_REFRESHED = (5, 60)
+"""Seconds after which a page asks for itself again: at the probe's own interval, within these."""
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
+    "X-Content-Type-Options": "nosniff",
+}
 
-async def status() -> dict[str, Any]:
+
+async def status(headers: Mapping[str, str], query: Mapping[str, str]) -> dict[str, Any]:
     """Return the status function's response; where the app cannot work at all, 500 with the ``problems``."""
+    runbook, interval = None, _REFRESHED[1]
     try:
         with telling():
-            return _json(await compose.app().status(), 200)
+            app = compose.app()
+            interval = int(app.settings.interval.total_seconds())
+            runbook = app.settings.runbook_url
+            body, status_code = await app.status(), 200
     except ConfigurationError as error:
-        return _json(_broken(error.problems), 500)
+        body, status_code = _broken(error.problems), 500
     except Exception as error:  # noqa: BLE001 - told above; its text may hold anything, so it is not shown
         problem = f"{type(error).__name__}: the log stream has its text, in a line that begins 'probe error'"
-        return _json(_broken((problem,)), 500)
+        body, status_code = _broken((problem,)), 500
+    if wanted(headers.get("accept") or "", query.get("format")) is JSON:
+        return _answer(json.dumps(body, indent=1), status_code, JSON)
+    least, most = _REFRESHED
+    asked = page.Asked.of(query, refresh=min(max(interval, least), most))
+    with telling():
+        html = page.html(body, asked, runbook=runbook)
+    return _answer(html, status_code, HTML, page.headers(asked.refresh))
+
+
+def wanted(accept: str, format_: str | None) -> str:
+    """Return which of the two is wanted: a page only by who says so, as browsers do and machines do not."""
+    if format_ in ("html", "json"):
+        return HTML if format_ == "html" else JSON
+    given = dict(_weighed(each) for each in accept.lower().split(","))
+    html = max(given.get(HTML, 0.0), given.get("application/xhtml+xml", 0.0))
+    return HTML if html > given.get(JSON, 0.0) else JSON
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    kind, *parameters = (each.strip() for each in part.split(";"))
+    weights = [each.removeprefix("q=") for each in parameters if each.startswith("q=")]
+    try:
+        return kind, float(weights[0]) if weights else 1.0
+    except ValueError:
+        return kind, 0.0
 
 
 def _broken(problems: tuple[str, ...]) -> dict[str, Any]:
@@ -37,11 +78,15 @@ def _broken(problems: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _json(body: dict[str, Any], status_code: int) -> dict[str, Any]:
+def _answer(
+    body: str, status_code: int, kind: str, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     return {
-        "body": json.dumps(body, indent=1),
+        "body": body,
         "status_code": status_code,
-        "mimetype": "application/json",
+        "mimetype": kind,
+        "charset": "utf-8",
+        "headers": {**_HEADERS, **(headers or {})},
     }
 
 

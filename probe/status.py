@@ -150,7 +150,7 @@ async def document(store: StateStore, page: Page, memory: Memory, now: datetime)
     seen = await _shards(store, page, memory, now)
     shards = [_shard(number, each, page, now) for number, each in enumerate(seen)]
     targets = [
-        _target(target, number, each.record, now)
+        _target(target, number, each, now)
         for number, each in enumerate(seen)
         for target in page.shards[number]
     ]
@@ -185,12 +185,16 @@ def _shard(number: int, seen: Seen, page: Page, now: datetime) -> dict[str, Any]
     }
 
 
-def _target(target: Target, shard: int, record: ShardRecord | None, now: datetime) -> dict[str, Any]:
-    known = record.targets.get(target.name) if record else None
+def _target(target: Target, shard: int, seen: Seen, now: datetime) -> dict[str, Any]:
+    known = seen.record.targets.get(target.name) if seen.record else None
     head: dict[str, Any] = {"name": target.name, "shard": shard, "at": None}
     if known is None or known.last is None:
-        return {**head, "verdict": None, "reason": "no tick is on record yet"}
+        return {**head, "verdict": None, "reason": _UNREAD if seen.source == "none" else _NEVER}
     return {**head, **known.last, **_remembered(known, target, now)}
+
+
+_NEVER = "no tick is on record yet"
+_UNREAD = "the saved state cannot be read, and nothing is known in this process"
 
 
 def _remembered(record: TargetRecord, target: Target, now: datetime) -> dict[str, Any]:
@@ -218,7 +222,9 @@ def _entry(entry: HistoryEntry) -> dict[str, Any]:
         "at": time_text(entry.at),
         "verdict": entry.verdict,
         "primary": entry.primary,
+        "primary_error": entry.primary_error,
         "secondary": entry.secondary,
+        "secondary_error": entry.secondary_error,
         "redundancy": entry.redundancy,
         "served": {
             "primary": entry.served_primary,

@@ -14,7 +14,7 @@ from probe.core.breaker import State
 from probe.core.event import EventKind
 from probe.core.look import LOST_THE_RACE
 from probe.core.replication import SyncStatus
-from probe.core.times import lasting
+from probe.core.times import lasting, spoken_moment
 from probe.core.verdict import CANNOT_BE_READ, EndpointVerdict, RedundancyVerdict, TargetVerdict
 
 LOSS_SHOWN = timedelta(days=1)
@@ -40,6 +40,11 @@ _MEETS = {
     "403": "refuses the probe (403)",
 }
 """What a location does to a client, by ``error.type``; a status that is not here it "answers"."""
+
+
+def meets(error: str) -> str:
+    """Return what a location does to a client, by ``error.type``: "answers 503"."""
+    return _MEETS.get(error, f"answers {error}")
 
 
 class Rank(IntEnum):
@@ -72,7 +77,7 @@ class End:
     def does(self) -> str:
         """Return what it does to a client, to follow its name: "answers 503"."""
         if self.error:
-            return _MEETS.get(self.error, f"answers {self.error}")
+            return meets(self.error)
         match self.verdict:
             case EndpointVerdict.DEGRADED:
                 return "is slow" if self.reason.startswith("slow") else "answers in part"
@@ -291,12 +296,44 @@ def fleet(situations: Sequence[Situation]) -> str:
     return f"{len(needing)} of {total} targets {need} you: {named}{more}."
 
 
+def status_situations(body: Mapping[str, Any], target: str | None = None) -> list[Situation]:
+    """Return what the targets of a status document are in, or the one that is named."""
+    now = datetime.fromisoformat(body["generated_at"])
+    shards = {each["shard"]: each for each in body["shards"]}
+    return [
+        _situation(each, shards[each["shard"]], now)
+        for each in body["targets"]
+        if target in (None, each["name"])
+    ]
+
+
+def _situation(document: Mapping[str, Any], shard: Mapping[str, Any], now: datetime) -> Situation:
+    since = shard.get("unsaved_since")
+    unsaved = datetime.fromisoformat(since) if since else None
+    return Situation.of(document, now=now, fresh=bool(shard["fresh"]), unsaved=unsaved)
+
+
+def breaker_told(breaker: Mapping[str, Any]) -> str:
+    """Return the breaker's state, and what it waits for."""
+    since = f"breaker: {breaker['state']} since {spoken_moment(breaker['since'])}"
+    if breaker["forced"]:
+        return f"{since}, forced to the {breaker['forced']['location']} until {breaker['forced']['until']}"
+    if breaker["state"] == State.OPEN and breaker["reads_until_trial"]:
+        return f"{since}; the primary is tried after {breaker['reads_until_trial']} more reads, or sooner"
+    return since
+
+
 _NAMED = 3
 
 
 def worst_first(situations: Sequence[Situation]) -> list[Situation]:
     """Return the targets, those that need somebody most first, else by name."""
     return sorted(situations, key=lambda each: (each.rank, each.name))
+
+
+def in_a_word(rank: Rank) -> str:
+    """Return what is the matter, in a word or two."""
+    return _IN_A_WORD.get(rank, "all is well")
 
 
 _IN_A_WORD = {
@@ -425,7 +462,7 @@ def _write(known: Situation) -> str:
     if known.primary.verdict == EndpointVerdict.DEGRADED:  # it serves, and the write is what it is blamed for
         since = _since(known.primary.since, known.now)
     if known.write == "failure" and known.primary.error is None:
-        return f"WRITES FAIL{since}: primary {_MEETS.get(error or '', f'answers {error}')}."
+        return f"WRITES FAIL{since}: primary {meets(error or 'nothing')}."
     if known.write == "failure" and known.verdict == TargetVerdict.INCONCLUSIVE:
         return "No write arrived either."
     if known.write == "failure":
@@ -513,7 +550,8 @@ _RESTART = "restart the app: what its ticks found since then is in its memory al
 def advice(known: Situation) -> Advice:
     """Return what to do first and what not: for what is worst, and for the memory of the app."""
     found = _advice(known)
-    return replace(found, donts=(*found.donts, _RESTART)) if known.unsaved else found
+    remembers = known.unsaved is not None and known.verdict is not None
+    return replace(found, donts=(*found.donts, _RESTART)) if remembers else found
 
 
 def _advice(known: Situation) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a table, the worst first
@@ -541,6 +579,11 @@ def _advice(known: Situation) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a tab
                 donts=("write over it: as it is, it shows what happened",),
                 entry="canary-bad",
             )
+        case Rank.SILENT if known.at is None and known.unsaved:
+            return Advice(
+                first="mend the state store, or the way to it: python -m probe doctor names what fails",
+                entry="state-unsaved",
+            )
         case Rank.SILENT if known.at is None:
             return Advice(
                 first="python -m probe doctor, if the app was not deployed in the last minutes",
@@ -559,7 +602,11 @@ def _advice(known: Situation) -> Advice:  # noqa: C901, PLR0911, PLR0912 - a tab
             return Advice(donts=("fail over: the primary is back",), entry="rerouted")
         case Rank.REROUTED:
             why = "the second copy cannot be relied on" if unprotected else "reads are served"
-            return Advice(first="Azure Service Health", donts=(f"fail over: {why}",), entry="rerouted")
+            return Advice(
+                first="Azure Service Health for the primary's region; tell those who write",
+                donts=(f"fail over: {why}",),
+                entry="rerouted",
+            )
         case Rank.UNPROTECTED:
             return _unprotected(known)
         case Rank.INCONCLUSIVE if denied:

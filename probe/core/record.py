@@ -38,13 +38,16 @@ SKEW_ALLOWED = timedelta(seconds=5)
 class HistoryEntry:
     """One tick in the history of a target, for the status page; durations in seconds.
 
-    ``last_sync_age`` is the age of the recovery point.
+    ``last_sync_age`` is the age of the recovery point; ``primary_error`` and ``secondary_error`` are the
+    ``error.type`` that the verdicts rest on.
     """
 
     at: datetime
     verdict: str
     primary: str
     secondary: str | None
+    primary_error: str | None = None
+    secondary_error: str | None = None
     redundancy: str | None = None
     served_primary: int
     served_secondary: int

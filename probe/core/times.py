@@ -38,3 +38,8 @@ def lasting(value: timedelta) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(found // 3600, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def spoken_moment(value: str) -> str:
+    """Return a document's time as a sentence has it: 2026-01-31 23:59:59 UTC."""
+    return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -79,6 +79,7 @@ def examined(environment: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]
         vantage=own.vantage or _vantage(found),
         traces=own.traces,
         flush=timedelta(seconds=own.flush),
+        runbook_url=own.runbook_url,
         connection_string=found.get("APPLICATIONINSIGHTS_CONNECTION_STRING"),
         authentication_string=found.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
         otlp_endpoint=found.get("OTEL_EXPORTER_OTLP_ENDPOINT"),

@@ -159,6 +159,9 @@ class Environment(Rules):
     vantage: Name | None = Field(None, description="run location; else `REGION_NAME`, else `local`")
     traces: Literal["off", "failures", "all"] = Field("failures", description="which attempts become spans")
     flush: Seconds = Field(2, description="seconds that sending telemetry may add to a tick")
+    runbook_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s#]+$")] | None = Field(
+        None, description="where the runbook is, for the links of the status page: an https address"
+    )
 
 
 class Entry(Rules):
@@ -217,6 +220,7 @@ class Settings:
     vantage: str
     traces: str
     flush: timedelta
+    runbook_url: str | None
     connection_string: str | None = field(repr=False)
     authentication_string: str | None
     otlp_endpoint: str | None

@@ -161,6 +161,8 @@ def _entry(report: TargetReport, now: datetime) -> HistoryEntry:
         verdict=verdict,
         primary=primary,
         secondary=secondary,
+        primary_error=_error(report, Location.PRIMARY),
+        secondary_error=_error(report, Location.SECONDARY),
         redundancy=redundancy.verdict if redundancy else None,
         served_primary=served[Location.PRIMARY],
         served_secondary=served[Location.SECONDARY],
@@ -169,3 +171,8 @@ def _entry(report: TargetReport, now: datetime) -> HistoryEntry:
         lag=seconds(report.replication.lag),
         last_sync_age=seconds(report.replication.recovery_point_age),
     )
+
+
+def _error(report: TargetReport, location: Location) -> str | None:
+    judged = report.judged(location)
+    return judged.reading.error_type if judged and judged.reading else None

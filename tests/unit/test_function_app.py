@@ -12,8 +12,10 @@ import pytest
 
 from probe import compose, hosted
 from probe.core.errors import ConfigurationError
+from probe.lab.world import MINUTE
 from probe.ports import TraceParent
 from probe.status import Health
+from tests.browser import staged
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -109,6 +111,7 @@ class App:
 
     def __init__(self, *, messages=(), health=Health.FRESH, error=None):
         self.asked, self.messages, self.found, self.error = [], list(messages), health, error
+        self.settings = SimpleNamespace(interval=MINUTE, runbook_url="https://example.org/runbook.md")
 
     async def timer(self, *, past_due, parent):
         self.asked.append(("timer", past_due, parent))
@@ -120,7 +123,7 @@ class App:
     async def status(self):
         if self.error:
             raise self.error
-        return {"schema": 1}
+        return staged.document("outage")
 
     async def health(self):
         if self.error:
@@ -169,11 +172,76 @@ async def test_the_queue_hands_on_the_messages_text(serve):
     assert app.asked == [("shard", '{"x": 1}', None)]
 
 
-async def test_the_status_is_answered_as_json(serve):
-    response = await serve(App())["status"](None)
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
-    assert (response.status_code, response.mimetype) == (200, "application/json")
-    assert json.loads(response.get_body()) == {"schema": 1}
+
+def request(accept: str | None = None, **query: str) -> func.HttpRequest:
+    headers = {} if accept is None else {"Accept": accept}
+    return func.HttpRequest("GET", "https://app/api/status", headers=headers, params=query, body=b"")
+
+
+@pytest.mark.parametrize(
+    ("accept", "format_", "kind"),
+    [
+        (BROWSER, None, "text/html"),
+        ("*/*", None, "application/json"),
+        (None, None, "application/json"),
+        ("application/json", None, "application/json"),
+        ("text/html;q=0.4, application/json;q=0.9", None, "application/json"),
+        ("text/html;q=0.9, application/json;q=0.4", None, "text/html"),
+        ("TEXT/HTML", None, "text/html"),
+        ("text/html;q=much", None, "application/json"),
+        (BROWSER, "json", "application/json"),
+        ("*/*", "html", "text/html"),
+        (BROWSER, "pdf", "text/html"),
+    ],
+    ids=[
+        "a browser", "curl", "nothing said", "status --url", "rather JSON", "rather HTML", "capitals",
+        "no weight", "a browser for JSON", "curl for HTML", "an unknown format",
+    ],
+)  # fmt: skip
+async def test_browsers_get_a_page_and_machines_json(serve, accept, format_, kind):
+    query = {"format": format_} if format_ else {}
+
+    response = await serve(App())["status"](request(accept, **query))
+
+    assert (response.status_code, response.mimetype) == (200, kind)
+    assert response.headers["Vary"] == "Accept"
+
+
+async def test_the_status_is_answered_as_json(serve):
+    response = await serve(App())["status"](request())
+
+    assert json.loads(response.get_body())["targets"][0]["verdict"] == "rerouted"
+
+
+async def test_a_page_goes_out_with_headers_that_let_nothing_else_in(serve):
+    response = await serve(App())["status"](request(BROWSER))
+
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Refresh"] == "60"
+    assert "https://example.org/runbook.md#rerouted" in response.get_body().decode()
+
+
+async def test_a_page_that_is_paused_does_not_ask_for_itself_again(serve):
+    response = await serve(App())["status"](request(BROWSER, refresh="off"))
+
+    assert "Refresh" not in response.headers
+
+
+async def test_settings_that_cannot_be_used_are_told_on_a_page_too(serve):
+    error = ConfigurationError(("PROBE_READS: <b>many</b>",))
+
+    response = await serve(App(error=error))["status"](request(BROWSER))
+
+    assert (response.status_code, response.mimetype) == (500, "text/html")
+    assert "PROBE_READS: &lt;b&gt;many&lt;/b&gt;" in response.get_body().decode()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +253,7 @@ async def test_the_status_is_answered_as_json(serve):
     ids=["settings", "bug"],
 )
 async def test_a_status_that_cannot_be_told_says_why(serve, error, problems):
-    response = await serve(App(error=error))["status"](None)
+    response = await serve(App(error=error))["status"](request())
 
     body = json.loads(response.get_body())
     assert (response.status_code, response.mimetype) == (500, "application/json")

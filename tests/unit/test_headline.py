@@ -76,7 +76,7 @@ LOST = event(
     lost_to=time_text(at(45 * MINUTE + 20)),
 )
 RISK = "Recovery point 12:44:51, 12 min old: an unplanned failover now may lose every write since."
-SERVED = "First: Azure Service Health. Do not fail over: reads are served."
+SERVED = "First: Azure Service Health for the primary's region; tell those who write. Do not fail over: reads are served."
 UNSEEN = "Do not fail over: what the secondary holds cannot be seen."
 RESTART = "Do not restart the app: what its ticks found since then is in its memory alone."
 HEALTH = "First: Azure Service Health for both regions, then the network rules that changed today."
@@ -121,7 +121,8 @@ TABLE = {
         },
         "Reads from the SECONDARY since 12:45 UTC, 12 min: primary answers 503. The primary takes no writes. "
         "UNPROTECTED since 12:45 UTC, 12 min: Azure says that geo-replication is unavailable; recovery point "
-        "12:44:51, 12 min old. First: Azure Service Health. Do not fail over: the second copy cannot be relied on.",
+        "12:44:51, 12 min old. First: Azure Service Health for the primary's region; tell those who write. "
+        "Do not fail over: the second copy cannot be relied on.",
     ),
     "the primary was down for longer than reads were rerouted": (
         {**REROUTED, "incident": (minute(40), 6)},

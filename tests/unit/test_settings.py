@@ -53,6 +53,7 @@ SAMPLES = {
     "PROBE_VANTAGE": "north-europe",
     "PROBE_TRACES": "all",
     "PROBE_FLUSH": "1",
+    "PROBE_RUNBOOK_URL": "https://example.org/runbook.md",
 }
 
 
@@ -180,6 +181,7 @@ BAD = [
     ("PROBE_VANTAGE", "north europe"),
     ("PROBE_TRACES", "some"),
     ("PROBE_FLUSH", "0"),
+    ("PROBE_RUNBOOK_URL", "javascript:alert(1)"),
 ]
 
 
