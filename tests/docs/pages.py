@@ -53,10 +53,10 @@ def faults_table() -> str:
 type Parts = Mapping[str, Callable[[], str]]
 
 PAGES: Mapping[str, Parts] = {
-    "README.md": {"breaker": diagram, "settings": settings_table},
+    "README.md": {"settings": settings_table},
     "infra/README.md": infra.PARTS,
     "probe/adapters/telemetry/README.md": {"telemetry": catalogue.markdown},
-    "probe/README.md": {"faults": faults_table},
+    "probe/README.md": {"breaker": diagram, "faults": faults_table},
 }
 """The parts of each page, by name, and what makes them."""
 FILES: Mapping[str, Callable[[], str]] = {

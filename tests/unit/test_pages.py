@@ -34,5 +34,5 @@ def test_every_part_that_is_marked_as_generated_is_made_by_something(page: str):
 
 
 def test_a_part_that_has_no_place_on_its_page_is_told():
-    with pytest.raises(ValueError, match="needs one part <!-- breaker:begin"):
+    with pytest.raises(ValueError, match="needs one part <!-- settings:begin"):
         renewed("README.md", "nothing is here")

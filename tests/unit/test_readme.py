@@ -137,7 +137,7 @@ def test_the_glossary_tells_every_purpose_of_an_attempt():
 
 
 def test_the_readme_tells_the_steps_of_a_tick_in_their_order():
-    told = _section("What a tick does").strip().partition("\n\n")[0]
+    told = _section("What a tick does", page="probe/README.md").strip().partition("\n\n")[0]
     words = {"look primary": "look at both", "look secondary": "look at both", "write": "write the canary"}
     reads = {f"read {number + 1}": f"{Policy().reads} reads" for number in range(Policy().reads)}
     words |= {**reads, "stats": "stats"}
@@ -149,7 +149,7 @@ def test_the_readme_tells_the_steps_of_a_tick_in_their_order():
 
 
 def test_the_figures_of_the_breaker_are_those_of_the_defaults():
-    policy, told = Policy(), " ".join(_section("The breaker", level=3).split())
+    policy, told = Policy(), " ".join(_section("The breaker", page="probe/README.md").split())
 
     for each in (
         f"{policy.failure_threshold} failed primary attempts in a row",
@@ -184,10 +184,10 @@ def _anchors(file: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", each.lstrip("# ").lower()).replace(" ", "-") for each in lines}
 
 
-def _section(title, level=2):
+def _section(title, level=2, page="README.md"):
     found = re.search(
         rf"^{'#' * level} {re.escape(title)}$(.*?)(?=^##? |^#{{2,{level}}} |\Z)",
-        TEXT,
+        text(page),
         re.MULTILINE | re.DOTALL,
     )
     assert found, f"no section {title}"
