@@ -22,6 +22,8 @@ type Monotonic = Callable[[], float]
 """Returns seconds that only grow, for durations; what they are counted from does not matter."""
 type Sleep = Callable[[float], Awaitable[None]]
 """Waits for so many seconds."""
+type Chance = Callable[[], float]
+"""Returns a random number, 0 or more and less than 1."""
 type SignOfLife = Callable[[], Awaitable[bool]]
 """Returns whether anything can be reached that is not probed; bounded in time."""
 
@@ -38,13 +40,13 @@ class Session(Protocol):
         ...
 
     async def write(
-        self, *, sequence: int, replacing: str | None, create: bool = False
+        self, *, sequence: int, replacing: str | None, writer: str, create: bool = False
     ) -> tuple[Reading, Stamp | None]:
         """Write the canary to the primary once; ``create``: make its container first.
 
-        ``replacing`` is the ETag of the version that it may take the place of; ``None``: there must be none.
-        Somebody who was faster is a failure with the status 412 or 409. Returns the stamp that was written,
-        ``None`` on a failure, and its ETag in the reading.
+        ``writer`` is whom its stamp names. ``replacing`` is the ETag of the version that it may take the
+        place of; ``None``: there must be none. Somebody who was faster is a failure with the status 412 or
+        409. Returns the stamp that was written, ``None`` on a failure, and its ETag in the reading.
         """
         ...
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from probe.core.breaker import Breaker, Fact, Route, State, Transition
-from probe.core.canary import Stamp
 from probe.core.reading import Fault, Purpose, Read, Reading
 from probe.core.record import Sighting
 from probe.core.replication import Ledger
@@ -75,16 +74,6 @@ class Reader:
         """Let an open breaker learn from the look at the primary whether it is well."""
         self._learn(reading, self.breaker.epoch)
 
-    def floor(self, location: Location) -> Stamp | None:
-        """Return the newest stamp that a location must show by now.
-
-        The primary is strongly consistent: once a write has succeeded, an older canary there is a rollback.
-        """
-        shown, newest = self.ledger.shown(location), self.ledger.newest
-        if location is Location.SECONDARY or newest is None:
-            return shown
-        return newest if shown is None or newest.covers(shown) else shown
-
     async def _attempts(self, route: Route) -> list[Reading]:
         made = await self._at(route.first, route.purpose, route, route.attempts)
         if made[-1].ok or route.then is None:
@@ -123,7 +112,7 @@ class Reader:
         return made
 
     async def _attempt(self, location: Location, purpose: Purpose) -> Reading:
-        reading = await self.session.attempt(location, purpose, floor=self.floor(location))
+        reading = await self.session.attempt(location, purpose, floor=self.ledger.floor(location))
         self._seen(reading)
         return reading
 

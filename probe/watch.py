@@ -210,9 +210,9 @@ class _Watched:
         return await self._inner.stats()
 
     async def write(
-        self, *, sequence: int, replacing: str | None, create: bool = False
+        self, *, sequence: int, replacing: str | None, writer: str, create: bool = False
     ) -> tuple[Reading, Stamp | None]:
-        return await self._inner.write(sequence=sequence, replacing=replacing, create=create)
+        return await self._inner.write(sequence=sequence, replacing=replacing, writer=writer, create=create)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -245,12 +245,15 @@ async def _prepare(app: App, plan: Plan, show: Show) -> Ledger:
     session = app.world.endpoints.open(target)
     try:
         looked = await session.attempt(Location.PRIMARY, Purpose.CHECK, floor=None)
-        allowed = look.plan(ledger, looked, writer=app.world.writer)
+        allowed = look.plan(ledger, looked, writer=app.world.writer, now=app.world.clock())
         if allowed.refused:
             show.say(f"The canary could not be written: {allowed.refused}. Reading goes on.")
             return ledger
         reading, stamp = await session.write(
-            sequence=allowed.sequence, replacing=allowed.replacing, create=allowed.create
+            sequence=allowed.sequence,
+            replacing=allowed.replacing,
+            writer=app.world.writer,
+            create=allowed.create,
         )
         if stamp is None:
             show.failed(None, reading)

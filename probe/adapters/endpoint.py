@@ -57,7 +57,7 @@ class Canaries(Protocol):
         """The canary's bytes, and what they are."""
         ...
 
-    def stamp(self, sequence: int) -> Stamp:
+    def stamp(self, sequence: int, writer: str) -> Stamp:
         """Return the stamp of a canary that is written now."""
         ...
 
@@ -204,7 +204,7 @@ class TargetSession:
         return replace(reading, error_type="protocol", detail=detail), None
 
     async def write(
-        self, *, sequence: int, replacing: str | None, create: bool = False
+        self, *, sequence: int, replacing: str | None, writer: str, create: bool = False
     ) -> tuple[Reading, Stamp | None]:
         """Write the canary to the primary once; ``create``: make its container first.
 
@@ -213,7 +213,7 @@ class TargetSession:
         self._canaries.writes(self._target, replacing=replacing)
         if create and (failed := await self._uncreated()):
             return failed, None
-        return await self._put(sequence, replacing)
+        return await self._put(sequence, replacing, writer)
 
     async def _uncreated(self) -> Reading | None:
         """Create the container, and return what it showed if it could not be."""
@@ -233,9 +233,9 @@ class TargetSession:
             detail=failure.detail,
         )
 
-    async def _put(self, sequence: int, replacing: str | None) -> tuple[Reading, Stamp | None]:
+    async def _put(self, sequence: int, replacing: str | None, writer: str) -> tuple[Reading, Stamp | None]:
         # The stamp's time is from before the PUT: lag is counted from it and must never be told too small.
-        stamp, body, location = self._canaries.stamp(sequence), self._canaries.body, Location.PRIMARY
+        stamp, body, location = self._canaries.stamp(sequence, writer), self._canaries.body, Location.PRIMARY
         signed = grant(self._connection, self._target.service_url(location), now=stamp.written_at, write=True)
         host, port = self._target.address(location)
         asked = _Asked(

@@ -86,10 +86,10 @@ class CanaryWriter:
     def body(self) -> Body:
         return self._body
 
-    def stamp(self, sequence: int) -> Stamp:
+    def stamp(self, sequence: int, writer: str) -> Stamp:
         """Return the stamp of a canary that is written now."""
         return canary.stamp(
-            body=self._body.content, sequence=sequence, written_at=self._clock(), writer=self._writer
+            body=self._body.content, sequence=sequence, written_at=self._clock(), writer=writer
         )
 
     def writes(self, target: Target, *, replacing: str | None) -> None:
@@ -160,4 +160,4 @@ class CanaryWriter:
 
     def _is_ours(self, found: Stamp | None) -> bool:
         """Return whether a stamp names this writer, in the spelling that a header allows."""
-        return found is not None and found.writer == canary.encode(self.stamp(0))["writer"]
+        return found is not None and found.writer == canary.writer_name(self._writer)

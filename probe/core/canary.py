@@ -7,6 +7,7 @@ they survive every client's idea of header case.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WRITER_LIMIT = 128
 """The most characters of a writer's name; a header may have thousands, and every line would name them."""
 _KEYS = ("sequence", "writtenat", "sha256", "writer")
+_MARK = re.compile("#[0-9a-f]{8}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +41,18 @@ class Stamp:
         """Return whether so high a sequence leaves room for all the writes that may follow it."""
         return self.sequence <= SEQUENCE_LIMIT // 2
 
+    def is_behind(self, other: Self) -> bool:
+        """Return whether this is an older canary of the one who wrote the other, or had no state yet."""
+        is_same = self.writer in (other.writer, unmarked(other.writer))
+        return is_same and self.sequence < other.sequence
+
     def covers(self, other: Self) -> bool:
         """Return whether who shows this stamp has seen ``other``: the same writer's later or equal one.
 
-        Stamps of different writers (two vantages on one blob) are ordered by the time written.
+        So have those of one name, whatever their clocks say: each writes above what it replaces. Stamps of
+        different names (two vantages on one blob) are ordered by the time written.
         """
-        if self.writer == other.writer:
+        if self.writer == other.writer or unmarked(self.writer) == unmarked(other.writer):
             return self.sequence >= other.sequence
         return self.written_at >= other.written_at
 
@@ -64,6 +72,16 @@ def writer_name(text: str) -> str:
     return kept[:WRITER_LIMIT].strip() or "-"
 
 
+def marked(name: str, identity: str) -> str:
+    """Return the name of a writer that goes by one saved state: two probes of one name have two of these."""
+    return f"{writer_name(name)[: WRITER_LIMIT - 9]}#{identity}" if identity else writer_name(name)
+
+
+def unmarked(writer: str) -> str:
+    """Return the name that a writer shares with those of other states."""
+    return _MARK.sub("", writer)
+
+
 def encode(value: Stamp) -> dict[str, str]:
     """Return the blob metadata of a stamp."""
     return {
@@ -75,28 +93,33 @@ def encode(value: Stamp) -> dict[str, str]:
 
 
 def decode(metadata: Mapping[str, str]) -> Stamp | None:
-    """Return the stamp in blob metadata, or ``None`` where it is missing or not whole.
+    """Return the stamp in blob metadata, or ``None`` where there is none.
 
-    What nobody can have come to, a sequence above the limit or a time before 1970, is read as the limit: the
-    stamp is whole, and one in our own name can be replaced.
+    What no probe writes, be it no number or no time, is read as the limit, a sequence that nobody comes to or
+    1970: the stamp is whole, and one in our own name can be replaced.
     """
     found = {key.lower(): value for key, value in metadata.items()}
-    try:
-        sequence, written_at, sha256, writer = (found[key] for key in _KEYS)
-        if not (sequence.isascii() and sequence.isdecimal()):
-            return None
-        number = min(int(sequence), SEQUENCE_LIMIT)
-        when = datetime.fromisoformat(written_at)
-    except (KeyError, ValueError):
-        return None
-    if when.tzinfo is None or when.utcoffset() != timedelta(0):
+    if not all(key in found for key in _KEYS):
         return None
     return Stamp(
-        sequence=number,
-        written_at=max(when.astimezone(UTC), EPOCH),
-        sha256=sha256.lower(),
-        writer=writer[:WRITER_LIMIT].strip(),
+        sequence=_sequence(found["sequence"]),
+        written_at=_written_at(found["writtenat"]),
+        sha256=found["sha256"].lower(),
+        writer=found["writer"][:WRITER_LIMIT].strip(),
     )
+
+
+def _sequence(text: str) -> int:
+    digits = text.isascii() and text.isdecimal() and len(text.lstrip("0")) < len(str(SEQUENCE_LIMIT))
+    return int(text) if digits else SEQUENCE_LIMIT
+
+
+def _written_at(text: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return EPOCH
+    return max(when.astimezone(UTC), EPOCH) if when.utcoffset() == timedelta(0) else EPOCH
 
 
 def verify(
@@ -109,15 +132,16 @@ def verify(
 ) -> tuple[Stamp | None, str | None]:
     """Return the stamp that a body carries and the ``error.type`` of what is wrong with it.
 
-    ``floor`` is the newest stamp this location has already shown. ``stamped`` says that the blob must carry
-    a stamp (the probe writes it); a blob probed read-only is verified by its Content-MD5 where it has one.
+    ``floor`` is the newest stamp this location has already shown. ``stamped`` says that the probe writes the
+    blob: once a stamp was there, there must be one. Any other blob is verified by its Content-MD5 where it
+    has one, and so is one whose stamp nothing is known of: the bytes may be right where the stamp lies.
     """
     found = decode(metadata)
     if found is None:
-        return None, "unreadable" if stamped else _md5_error(body, content_md5)
+        return None, "unreadable" if stamped and floor else _md5_error(body, content_md5)
     if hashlib.sha256(body).hexdigest() != found.sha256:
-        return found, "digest"
-    if floor is not None and found.writer == floor.writer and found.sequence < floor.sequence:
+        return found, "digest" if floor or not content_md5 else _md5_error(body, content_md5)
+    if floor is not None and found.is_behind(floor):
         return found, "rollback"
     return found, None
 

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from probe.core.breaker import Breaker, Fact, Transition
-from probe.core.canary import Stamp
+from probe.core.canary import Stamp, unmarked
 from probe.core.event import Event, EventKind
 from probe.core.incident import Incident, Standing, incident_after
-from probe.core.look import Loss, is_ours
+from probe.core.look import Loss, is_of_other_state, is_ours
 from probe.core.reading import Read
 from probe.core.replication import Delay, Ledger, RecoveryPoint, Sync, recovery_point
 from probe.core.report import upgraded
@@ -30,6 +30,8 @@ OLDEST = 1
 HISTORY_LIMIT = 60
 TRANSITIONS_LIMIT = 50
 EVENTS_LIMIT = 50
+SAVED_LIMIT = 16
+"""The most ticks that may be saved between a tick's save and its finding out what became of that."""
 SKEW_ALLOWED = timedelta(seconds=5)
 """A saved time that is ahead of now by no more is another machine's clock, not a wrong one."""
 
@@ -93,19 +95,45 @@ class TargetRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A tick that is in the document: the time it was scheduled for, and the token of who ran it."""
+
+    slot: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
     """One shard's document. ``clamped`` counts the times from the future that were met in it.
 
-    ``lost`` counts by backend the rows of telemetry that did not arrive, until a backend is told of them.
+    ``identity`` marks the canaries that ticks on this document write. ``saved`` are its last ticks, the
+    youngest last. ``lost`` counts by backend the rows of telemetry that did not arrive, until a backend is
+    told of them.
     """
 
     schema: int = SCHEMA
     last_scheduled_at: datetime | None = None
     last_completed_at: datetime | None = None
     ticks: int = 0
+    identity: str = ""
+    saved: tuple[Saved, ...] = ()
     clamped: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     targets: dict[str, TargetRecord]
+
+    def has_run(self, slot: datetime) -> bool:
+        """Return whether a tick of this or a later time has run.
+
+        After a clock was set back nothing is later than the clock (``clamped``), but the last two ticks have
+        run all the same. No more than two: a clock that was set back by an hour stops no ticks for an hour.
+        """
+        if self.last_scheduled_at and slot <= self.last_scheduled_at:
+            return True
+        return any(each.slot == slot for each in self.saved[-2:])
+
+    def saver_of(self, slot: datetime) -> str | None:
+        """Return who ran the tick of this time, where that is known."""
+        return next((each.by for each in self.saved if each.slot == slot), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +144,8 @@ class TickFacts:
     says what was missing at the primary that had been there. ``tried`` is the sequence that was sent,
     ``written`` its stamp once it was acknowledged, ``etag`` the tag of the version that is there now.
     ``lag_at`` is when the secondary was looked at last for the lag, where that was not before the write.
+    ``older`` are canaries that are older than what their location had shown; ``foreign`` is the tag of a
+    version at the primary that is not ours to replace.
     """
 
     attempts: Sequence[Fact] = ()
@@ -127,6 +157,8 @@ class TickFacts:
     written: Stamp | None = None
     etag: str | None = None
     shown: Sequence[Sighting] = ()
+    older: Sequence[Sighting] = ()
+    foreign: str | None = None
     lag_at: datetime | None = None
     sync: Sync | None = None
     finished_at: datetime
@@ -174,6 +206,8 @@ def _ledger(
         ledger = ledger.after_write(facts.written, facts.etag)
     ledger = replace(ledger, tried=max(ledger.tried, facts.tried), etag=facts.etag or ledger.etag)
     ledger, seen_at, more = _sighted(ledger, seen_at, facts.shown)
+    for each in facts.older:
+        ledger = ledger.after_older(each.location, each.stamp, at=each.at)
     if facts.lag_at:
         lag = _lag(ledger, facts, facts.lag_at, seen=True)
     return ledger, seen_at, delays + more, lag
@@ -212,6 +246,9 @@ def _looked(ledger: Ledger, facts: TickFacts) -> tuple[Ledger, tuple[Event, ...]
     if there:
         ledger, told = _writer_seen(replace(ledger, gone=False), facts, there)
         events += told
+    if facts.foreign != ledger.foreign:
+        since = facts.finished_at if facts.foreign else None
+        ledger = replace(ledger, foreign=facts.foreign, foreign_since=since)
     return ledger, tuple(events)
 
 
@@ -230,29 +267,19 @@ def _lost(loss: Loss, at: datetime) -> Event:
 
 
 def _writer_seen(ledger: Ledger, facts: TickFacts, seen: Sighting) -> tuple[Ledger, list[Event]]:
-    """Judge whose canary the primary showed.
-
-    One in our own name that no tick of ours accounts for is told a tick later: until then the tick that wrote
-    it, if it ran beside this one, has saved what it did.
-    """
-    stamp, ours = seen.stamp, seen.stamp.writer == facts.writer
-    if not is_ours(stamp, facts.writer):
-        if ledger.stranger == stamp.writer:
-            return ledger, []
-        reason = f"{stamp.writer!r} writes the blob that this probe ({facts.writer!r}) would write"
-        return replace(ledger, stranger=stamp.writer), [_stranger(reason, stamp, seen.at)]
-    if ledger.stranger not in (None, facts.writer):
-        ledger = replace(ledger, stranger=None)
-    unclaimed, events = ledger.unclaimed, []
-    if unclaimed and unclaimed.sequence != facts.tried and ledger.stranger is None:
-        reason = (
-            f"somebody wrote in this probe's own name ({facts.writer!r}): another process of that name, "
-            "a state that was restored, or a tick that ended before it could save"
-        )
-        events.append(_stranger(reason, unclaimed, seen.at))
-        ledger = replace(ledger, stranger=facts.writer)
-    strange = ours and not ledger.is_empty and stamp.sequence > ledger.known_sequence(facts.writer)
-    return replace(ledger, unclaimed=stamp if strange else None), events
+    """Judge whose canary the primary showed, and tell of each other writer once."""
+    stamp, ours, told = seen.stamp, facts.writer, None
+    if not is_ours(stamp, ours):
+        told = f"{stamp.writer!r} writes the blob that this probe ({ours!r}) would write"
+    elif not ledger.believes(stamp):
+        told = f"a canary in this probe's own name ({ours!r}) has a sequence that no probe comes to"
+    elif is_of_other_state(stamp, ours) and not ledger.is_empty:
+        told = f"{stamp.writer!r} writes it as well: a probe of the same name with a state of its own"
+    elif ledger.stranger and unmarked(ledger.stranger) != unmarked(ours):
+        return replace(ledger, stranger=None), []
+    if told is None or ledger.stranger == stamp.writer:
+        return ledger, []
+    return replace(ledger, stranger=stamp.writer), [_stranger(told, stamp, seen.at)]
 
 
 def _stranger(reason: str, stamp: Stamp, at: datetime) -> Event:
@@ -382,7 +409,9 @@ def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> Tar
             primary_shown=stamped(ledger.primary_shown),
             secondary_shown=stamped(ledger.secondary_shown),
             unseen=tuple(replace(each, written_at=clamp(each.written_at)) for each in ledger.unseen),
-            unclaimed=stamped(ledger.unclaimed),
+            kept=stamped(ledger.kept),
+            foreign_since=ledger.foreign_since and clamp(ledger.foreign_since),
+            older_since={each: clamp(since) for each, since in ledger.older_since.items()},
             secondary_shown_at=ledger.secondary_shown_at and clamp(ledger.secondary_shown_at),
         ),
         recovery=record.recovery

@@ -15,9 +15,14 @@ from typing import Self
 
 from probe.core.canary import SEQUENCE_LIMIT, Stamp
 from probe.core.target import Location
+from probe.core.times import lasting
 
 LEDGER_LIMIT = 120
 """The most unseen writes kept; of more, the oldest and the newest stay, those between are thinned out."""
+BELIEVED_FOR = timedelta(minutes=15)
+"""How long a location that shows only older canaries than it had is held to what it had shown."""
+SKEW = timedelta(seconds=5)
+"""A last sync time that is ahead of our clock by no more is no sign that the clock is wrong."""
 
 
 class SyncStatus(StrEnum):
@@ -63,8 +68,9 @@ class Ledger:
     shown, which is the floor for ``rollback``; ``secondary_shown_at`` is when it first showed its.
 
     What was told already is remembered, so that it is told once: ``stranger`` names the other writer,
-    ``gone`` says that the canary was missing. ``unclaimed`` is a stamp in our name that no tick of ours has
-    accounted for yet.
+    ``gone`` says that the canary was missing, ``kept`` is what the last loss left. ``foreign`` is the tag of
+    a version that is not ours to replace, there since ``foreign_since``; ``older_since`` is since when a
+    location has shown only older canaries than it had.
     """
 
     newest: Stamp | None = None
@@ -75,11 +81,27 @@ class Ledger:
     etag: str | None = None
     tried: int = 0
     stranger: str | None = None
-    unclaimed: Stamp | None = None
     gone: bool = False
+    kept: Stamp | None = None
+    foreign: str | None = None
+    foreign_since: datetime | None = None
+    older_since: dict[Location, datetime] = field(default_factory=dict)
 
     def shown(self, location: Location) -> Stamp | None:
         return self.primary_shown if location is Location.PRIMARY else self.secondary_shown
+
+    def floor(self, location: Location) -> Stamp | None:
+        """Return the oldest stamp that a location may show by now, ``None`` while nothing is known.
+
+        The primary is strongly consistent: once a write has succeeded, an older canary there is a rollback.
+        The secondary may show any of ours, until it has shown one.
+        """
+        shown, newest = self.shown(location), self.newest
+        if newest is None:
+            return shown
+        if location is Location.SECONDARY:
+            return shown or replace(newest, sequence=0)
+        return newest if shown is None or newest.covers(shown) else shown
 
     @property
     def is_empty(self) -> bool:
@@ -105,10 +127,10 @@ class Ledger:
         there = [each.sequence for each in (self.newest, self.primary_shown) if each and self.believes(each)]
         return max(self.tried - max(there), 0) if there else 0
 
-    def known_sequence(self, writer: str) -> int:
-        """Return the highest sequence that is accounted for in a writer's name, 0 before the first."""
-        ours = (each.sequence for each in (self.newest, self.primary_shown) if each and each.writer == writer)
-        return max(self.tried, *ours, 0)
+    def has_stood(self, etag: str, now: datetime) -> timedelta:
+        """Return how long a version that is not ours has been there unchanged, as far as is known."""
+        known = self.foreign_since if etag == self.foreign else None
+        return max(now - known, timedelta(0)) if known else timedelta(0)
 
     def next_sequence(self, there: Stamp | None = None) -> int:
         """Return the sequence of the next write: above everything written or shown, so that it never repeats.
@@ -147,6 +169,9 @@ class Ledger:
         floor = self.shown(location)
         if not self.believes(stamp) or (floor is not None and not stamp.covers(floor)):
             return self, ()
+        if location in self.older_since:
+            older = {each: since for each, since in self.older_since.items() if each is not location}
+            return replace(self, older_since=older).after_sighting(location, stamp, at=at, since=since)
         if location is Location.PRIMARY:
             return replace(self, primary_shown=stamp), ()
         arrived = tuple(each for each in self.unseen if stamp.covers(each))
@@ -164,7 +189,22 @@ class Ledger:
         secondary = self.secondary_shown
         if secondary and not there.covers(secondary):
             secondary = None
-        return replace(self, newest=there, primary_shown=there, secondary_shown=secondary, unseen=kept)
+        return replace(
+            self, newest=there, primary_shown=there, secondary_shown=secondary, unseen=kept, kept=there
+        )
+
+    def after_older(self, location: Location, stamp: Stamp, *, at: datetime) -> Self:
+        """Return the ledger after a location showed an older canary than it had.
+
+        What it must show is not held against it for ever: the writer may be gone, or a failover have lost
+        what nobody can write again. After so long without anything newer, this is what there is.
+        """
+        since = self.older_since.get(location)
+        if since is None or at - since < BELIEVED_FOR:
+            return replace(self, older_since={**self.older_since, location: since or at})
+        if location is Location.PRIMARY:
+            return replace(self.after_loss(stamp), older_since={})
+        return replace(self, secondary_shown=stamp, secondary_shown_at=at, older_since={})
 
     def lag(self, now: datetime) -> timedelta | None:
         """Return how far the secondary's canary is behind; ``None`` before anything was written or shown.
@@ -199,9 +239,10 @@ def _delay(stamp: Stamp, at: datetime, since: datetime | None) -> Delay:
 class Replication:
     """What is known of replication after a tick; ``None`` where it is unknown.
 
-    ``status`` and ``last_sync_time`` are what the stats said in this tick. The recovery point may be from an
-    earlier one: ``reason`` says why it is not from this one, or why there is none. ``secondary_sequence`` is
-    the newest canary that the secondary has shown, ``secondary_delay`` how old it was when first seen there.
+    A clock that is behind Azure's makes the age unknown, not 0. ``status`` and ``last_sync_time`` are what
+    the stats said in this tick. The recovery point may be from an earlier one: ``reason`` says why it is not
+    from this one, or why there is none. ``secondary_sequence`` is the newest canary that the secondary has
+    shown, ``secondary_delay`` how old it was when first seen there.
     """
 
     status: SyncStatus | None = None
@@ -235,7 +276,12 @@ def replication(  # noqa: PLR0913 - what is known, each by its name
     delays: tuple[Delay, ...] = (),
 ) -> Replication:
     """Return what is known: our observation, and beside it Azure's bound, which alone is held to the RPO."""
-    age = max(now - point.at, timedelta(0)) if point else None
+    behind = point is not None and point.at - now > SKEW
+    if point and behind:
+        reason = (
+            f"the last sync time is {lasting(point.at - now)} ahead of this machine's clock, which is behind"
+        )
+    age = max(now - point.at, timedelta(0)) if point and not behind else None
     shown, first_at = ledger.secondary_shown, ledger.secondary_shown_at
     return Replication(
         status=sync.status if sync else None,

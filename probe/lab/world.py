@@ -275,11 +275,11 @@ class Session:
         return reading, Sync(status=SyncStatus.LIVE, last_sync_time=synced_at)
 
     async def write(
-        self, *, sequence: int, replacing: str | None, create: bool = False
+        self, *, sequence: int, replacing: str | None, writer: str, create: bool = False
     ) -> tuple[Reading, Stamp | None]:
         self._account.calls.append((Location.PRIMARY, Purpose.WRITE))
         word = (self._account.script.get(Location.PRIMARY) or ["ok"])[0]
-        stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=self._account.writer)
+        stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=writer)
         reading = await self._met("403" if word == "read-only" else word, Location.PRIMARY, Purpose.WRITE)
         if not reading.ok:
             return reading, None
@@ -359,6 +359,7 @@ class Store:
     replaced: str | None = None
     meanwhile: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
     saves: int = 0
+    tokens: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def down(self) -> None:
         """Let the store be out of reach."""
@@ -461,6 +462,8 @@ def world(
         monotonic=lambda: asyncio.get_running_loop().time(),
         vantage=vantage,
         writer="here",
+        chance=lambda: 0.5,
+        token=lambda: f"{next(store.tokens):08x}",
         budget=timedelta(seconds=budget),
     )
     return World(targets=probed, accounts=accounts, store=store, telemetry=telemetry, inner=inner)

@@ -2,13 +2,15 @@
 
 Rules kept here: the breaker never gates the measurement; targets run side by side and none delays or fails
 another; what the budget cuts off is named, never dropped; measuring goes on when the state store is down;
-of two ticks at once, each folds its facts onto what the other saved. A duplicate or stale tick is skipped.
+of two ticks at once, each folds its facts onto what the other saved. A duplicate or stale tick is skipped;
+of two that stand for the same time, the first to be saved is the tick, and the other tells nothing.
 """
 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+from probe.core.canary import marked
 from probe.core.record import ShardRecord, TargetRecord
 from probe.core.report import Result, TargetReport, TickReport
 from probe.core.target import Target
@@ -41,10 +43,11 @@ async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickRe
     found: list[Found] = []
     reports: list[TargetReport] = []
     result = Result.SKIPPED
-    if record is None or not _is_stale(record, firing):
+    if record is None or not record.has_run(firing.scheduled_at):
         found = await _measure(world, targets, record, ends_at)
-        reports = await store.save(firing, found)
-        result = _result(found)
+        saved = await store.save(firing, found)
+        if saved is not None:
+            reports, result = saved, _result(found)
     report = TickReport(
         scheduled_at=firing.scheduled_at,
         started_at=started_at,
@@ -88,23 +91,18 @@ def _reason(result: Result, found: Sequence[Found]) -> str | None:
             return f"a bug of the probe kept it from these: {bugs}"
 
 
-def _is_stale(record: ShardRecord, firing: Firing) -> bool:
-    return record.last_scheduled_at is not None and firing.scheduled_at <= record.last_scheduled_at
-
-
 async def _measure(
     world: World, targets: Sequence[Target], record: ShardRecord | None, ends_at: float
 ) -> list[Found]:
     """Probe all targets side by side within the budget; a bug is kept with what it hit, not raised."""
     gate = asyncio.Semaphore(CONCURRENCY)
     known = record.targets if record else {}
+    writer = marked(world.writer, record.identity if record else "")
 
     async def one(target: Target) -> Found:
         remembered = known.get(target.name) or TargetRecord.fresh(world.clock())
         async with gate:
-            found = Found(
-                target=target, writer=world.writer, ledger=remembered.ledger, began_at=world.clock()
-            )
+            found = Found(target=target, writer=writer, ledger=remembered.ledger, began_at=world.clock())
             try:
                 await _probe(world, found, remembered, ends_at)
             except Exception as bug:  # noqa: BLE001 - raised when the others were saved and told

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from probe.core.record import HistoryEntry, ShardRecord, TargetRecord, conclude, fold, remember
+from probe.core.record import (
+    SAVED_LIMIT,
+    HistoryEntry,
+    Saved,
+    ShardRecord,
+    TargetRecord,
+    conclude,
+    fold,
+    remember,
+)
 from probe.core.replication import replication
 from probe.core.report import TargetReport, target_document
 from probe.core.sums import measured, settled
@@ -21,9 +30,10 @@ log = logging.getLogger("probe")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Went:
-    """How a tick went beside its targets: ``alive`` says that the probe has a network."""
+    """How a tick went beside its targets: ``alive`` says that the probe has a network, ``by`` names it."""
 
     alive: bool
+    by: str
     fate: Fate = Fate.SAVED
 
 
@@ -48,14 +58,16 @@ def folded(
             continue
         reports.append(report)
         remembered[each.target.name] = new
-    scheduled = base.last_scheduled_at
+    scheduled, completed = base.last_scheduled_at, base.last_completed_at
     any_measured = any(each.is_measured for each in found)
     return replace(
         base,
         targets=remembered,
         last_scheduled_at=max(scheduled, firing.scheduled_at) if scheduled else firing.scheduled_at,
-        last_completed_at=now if any_measured else base.last_completed_at,
+        last_completed_at=max(completed or now, now) if any_measured else completed,
         ticks=base.ticks + 1,
+        identity=base.identity or went.by,
+        saved=(*base.saved, Saved(slot=firing.scheduled_at, by=went.by))[-SAVED_LIMIT:],
     ), reports
 
 

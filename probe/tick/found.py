@@ -19,8 +19,9 @@ _GONE = "404"
 class Found:
     """The findings of a tick about a target. ``ledger`` is what was known before it.
 
-    ``unwritten`` says why the canary was not tried to be written. ``ended_at`` is when the last of it was
-    measured: it is judged as of then, however long others take.
+    ``unwritten`` says why the canary was not tried to be written, ``foreign`` which version was in the way.
+    ``doubted`` is a look at the primary that another took the place of. ``ended_at`` is when the last of it
+    was measured: it is judged as of then, however long others take.
     """
 
     target: Target
@@ -28,7 +29,9 @@ class Found:
     ledger: Ledger
     began_at: datetime
     looks: dict[Location, Reading] = field(default_factory=dict)
+    doubted: Reading | None = None
     unwritten: str | None = None
+    foreign: str | None = None
     tried: int = 0
     write: Reading | None = None
     written: Stamp | None = None
@@ -55,6 +58,8 @@ class Found:
             written=self.written,
             etag=self._etag(),
             shown=tuple(shown),
+            older=tuple(self._older()),
+            foreign=self.foreign,
             lag_at=late.ended_at if late and late.ok else None,
             sync=self.sync,
             finished_at=now,
@@ -69,7 +74,14 @@ class Found:
     def readings(self) -> list[Reading]:
         """Return every attempt of the tick, in the order it was made."""
         read = self.reader.readings if self.reader else ()
-        made = [*self._looks(), *_given(self.write), *read, *_given(self.stats), *_given(self.lag_look)]
+        made = [
+            *self._looks(),
+            *_given(self.doubted),
+            *_given(self.write),
+            *read,
+            *_given(self.stats),
+            *_given(self.lag_look),
+        ]
         return sorted(made, key=lambda each: each.started_at)
 
     @property
@@ -85,6 +97,12 @@ class Found:
         for location, look in self.looks.items():
             is_primary = location is Location.PRIMARY
             yield settled(self.ledger, look, self.write) if is_primary else look
+
+    def _older(self) -> Iterator[Sighting]:
+        for location in self.target.locations:
+            last = next((each for each in reversed(self.at(location)) if each.canary), None)
+            if last and last.canary and last.error_type == "rollback":
+                yield Sighting(location=location, stamp=last.canary, at=last.ended_at)
 
     def _gone(self) -> str | None:
         """Return what is missing at the primary, if it was there before."""

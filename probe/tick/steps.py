@@ -71,7 +71,7 @@ class Steps:
         await together(*(self._look_at(each) for each in self._found.target.locations))
 
     async def _look_at(self, location: Location) -> Reading:
-        floor = None if location is Location.PRIMARY else self._found.ledger.shown(location)
+        floor = None if location is Location.PRIMARY else self._found.ledger.floor(location)
         reading = await self._session.attempt(location, Purpose.CHECK, floor=floor)
         self._found.looks[location] = reading
         self._done.add(look_at(location))
@@ -81,16 +81,27 @@ class Steps:
         """Write onto what the look showed, and return what the reads may rely on."""
         found, ledger = self._found, self._found.ledger
         looked = found.looks.get(Location.PRIMARY)
-        plan = look.plan(ledger, looked, writer=found.writer)
+        plan = look.plan(ledger, looked, writer=found.writer, now=self._world.clock())
         found.unwritten = plan.refused
+        if plan.foreign and looked:
+            found.foreign = looked.etag
         if plan.refused is None:
             found.tried = plan.sequence
             found.write, found.written = await self._session.write(
-                sequence=plan.sequence, replacing=plan.replacing, create=plan.create
+                sequence=plan.sequence,
+                replacing=plan.replacing,
+                writer=found.writer,
+                create=plan.create,
             )
+            if look.is_doubtful(ledger, looked, found.write):
+                found.doubted = looked
+                await self._look_at(Location.PRIMARY)
+                looked = found.looks[Location.PRIMARY]
         self._done.add(WRITE)
         if lost := look.loss(ledger, looked, found.write):
             ledger = ledger.after_loss(lost.there)
+        if plan.foreign:
+            return Ledger()  # what somebody else's blob has to show is not known
         return ledger.after_write(found.written) if found.written else ledger
 
     async def _read(self, ledger: Ledger) -> None:
@@ -115,6 +126,6 @@ class Steps:
         if self._found.written:
             due = self._found.written.written_at + self._found.target.policy.lag_look
             await self._world.sleep(max((due - self._world.clock()) / timedelta(seconds=1), 0))
-            floor = self._found.ledger.shown(Location.SECONDARY)
+            floor = self._found.ledger.floor(Location.SECONDARY)
             self._found.lag_look = await self._session.attempt(Location.SECONDARY, Purpose.CHECK, floor=floor)
         self._done.add(LAG_LOOK)

@@ -2,9 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain, repeat
 
 from probe.core.errors import StateConflict, StateError
 from probe.core.reading import PATH_ERRORS
@@ -17,8 +19,11 @@ from probe.tick.folding import Went, folded
 from probe.tick.found import Found
 from probe.tick.world import Fate, Firing, Known, World
 
-SAVE_TRIES = 5
-"""How often a conflict with another tick is folded before it counts as a failure of the store."""
+PATIENCE = timedelta(seconds=10)
+"""How long a tick whose saves meet other ticks' goes on folding before the store counts as failed."""
+PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""The most seconds before each further try, of which a random part is waited: so that of many ticks at once
+each comes through. The last one stays."""
 _NEVER_SAVED = ("conflict", "connect_timeout", "dns", "refused", "tls", "unreadable")
 """Failures of a save (``error.type``) after which nothing can have been saved, as after any 4xx."""
 log = logging.getLogger("probe")
@@ -32,7 +37,7 @@ class Store:
     """
 
     def __init__(self, world: World, shard: int) -> None:
-        self._world, self._shard = world, shard
+        self._world, self._shard, self._token = world, shard, world.token()
         self._loaded: Loaded | None = None
         self._heard = False
         self._newest: Known | None = None
@@ -54,10 +59,11 @@ class Store:
             self._newest = Known(record=self._loaded.record, tag=self._loaded.tag)
         return self._loaded.record
 
-    async def save(self, firing: Firing, found: Sequence[Found]) -> list[TargetReport]:
+    async def save(self, firing: Firing, found: Sequence[Found]) -> list[TargetReport] | None:
         """Fold the tick's facts, judge and save; on a conflict do so again on the newer record.
 
         When the store is down, the facts are folded onto what this process knows, and judged as well.
+        Returns ``None`` when another tick has been saved that stands for the same time.
         """
         now = self._world.clock()
         if self._loaded is None:
@@ -80,7 +86,7 @@ class Store:
     ) -> list[TargetReport]:
         self._newest = None
         base = self._loaded or self._known()
-        went = Went(alive=await self._alive(found), fate=fate)
+        went = Went(alive=await self._alive(found), by=self._token, fate=fate)
         record, reports = folded(base.record if base else None, found, firing, now, went)
         known = self._known()
         since = known.unsaved_since if known and known.unsaved_since else now
@@ -89,21 +95,38 @@ class Store:
 
     async def _folded_and_saved(
         self, firing: Firing, found: Sequence[Found], now: datetime, losses: Mapping[str, int]
-    ) -> list[TargetReport]:
+    ) -> list[TargetReport] | None:
         assert self._loaded is not None, "loaded by who calls"  # noqa: S101 - by save
-        went = Went(alive=await self._alive(found))
-        for number in range(SAVE_TRIES):
-            if number:
-                self._loaded = await self._load(now)
-            record, reports = folded(self._loaded.record, found, firing, now, went)
-            lost = with_losses(record.lost, losses)
-            try:
-                await self._put(replace(record, lost={}), self._loaded.tag)
-            except StateConflict:
-                continue
-            self.lost = lost
-            return reports
-        raise StateConflict(f"{SAVE_TRIES} saves in a row met another tick's")
+        went = Went(alive=await self._alive(found), by=self._token)
+        reports: list[TargetReport] = []
+        lost: Mapping[str, int] = {}
+        async for loaded in self._turns(self._loaded):
+            by = loaded.record.saver_of(firing.scheduled_at) if loaded.record else None
+            if by is None:
+                record, reports = folded(loaded.record, found, firing, now, went)
+                lost = with_losses(record.lost, losses)
+                with suppress(StateConflict):
+                    await self._put(replace(record, lost={}), loaded.tag)
+                    break
+            elif by == self._token:  # our own save, which something in between has sent twice
+                break
+            else:
+                self._world.losses.update(losses)
+                return None
+        self.lost = lost
+        return reports
+
+    async def _turns(self, loaded: Loaded) -> AsyncIterator[Loaded]:
+        """Yield what to fold onto: what is loaded, then what others have saved meanwhile, again and again."""
+        yield loaded
+        gives_up_at = self._world.monotonic() + PATIENCE.total_seconds()
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            if self._world.monotonic() >= gives_up_at:
+                break
+            await self._world.sleep(pause * self._world.chance())
+            self._loaded = await self._load(self._world.clock())
+            yield self._loaded
+        raise StateConflict(f"for {PATIENCE.total_seconds():g} s each save met another tick's")
 
     async def save_losses(self) -> None:
         """Count in the document what the tick's telemetry has lost: this process may be at its end."""
@@ -116,16 +139,15 @@ class Store:
             self._world.losses.update(losses)
 
     async def _losses_saved(self, losses: Mapping[str, int]) -> None:
-        for _ in range(SAVE_TRIES):
-            if self._newest is None:
+        if self._newest is None:
+            raise StateConflict
+        newest = Loaded(record=self._newest.record, tag=self._newest.tag)
+        async for loaded in self._turns(newest):
+            if loaded.record is None:
                 break
-            record = self._newest.record
-            try:
-                await self._put(replace(record, lost=with_losses(record.lost, losses)), self._newest.tag)
-            except StateConflict:
-                loaded = await self._load(self._world.clock())
-                self._newest = Known(record=loaded.record, tag=loaded.tag) if loaded.record else None
-            else:
+            lost = with_losses(loaded.record.lost, losses)
+            with suppress(StateConflict):
+                await self._put(replace(loaded.record, lost=lost), loaded.tag)
                 return
         raise StateConflict
 

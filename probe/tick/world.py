@@ -1,14 +1,32 @@
 """What a tick stands in: the world that it needs, and the firing that it answers."""
 
 import asyncio
+import random
+import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from probe.core.record import ShardRecord
-from probe.ports import Clock, Endpoints, Monotonic, SignOfLife, Sleep, StateStore, Telemetry, TraceParent
+from probe.ports import (
+    Chance,
+    Clock,
+    Endpoints,
+    Monotonic,
+    SignOfLife,
+    Sleep,
+    StateStore,
+    Telemetry,
+    TraceParent,
+)
+
+
+def token() -> str:
+    """Return a name for one tick that no other has."""
+    return secrets.token_hex(4)
 
 
 async def no_sign() -> bool:
@@ -51,9 +69,10 @@ class Fate(Enum):
 class World:
     """All that a tick needs. ``last_known`` is what this process knows by shard, for when the store fails.
 
-    ``writer`` is the name that this probe's canaries carry. ``store_is_remote`` says that to reach the state
-    store is itself a sign that there is a network; ``alive`` is asked for another one. ``losses`` are the
-    rows of telemetry that were lost and that no shard's document counts yet, by backend.
+    ``writer`` is the name that this probe's canaries carry, with the mark of the shard's state.
+    ``store_is_remote`` says that to reach the state store is itself a sign that there is a network; ``alive``
+    is asked for another one. ``losses`` are the rows of telemetry that were lost and that no shard's document
+    counts yet, by backend.
     """
 
     endpoints: Endpoints
@@ -65,6 +84,8 @@ class World:
     clock: Clock
     monotonic: Monotonic = time.monotonic
     sleep: Sleep = asyncio.sleep
+    chance: Chance = random.random
+    token: Callable[[], str] = token
     alive: SignOfLife = no_sign
     store_is_remote: bool = True
     last_known: dict[int, Known] = field(default_factory=dict)

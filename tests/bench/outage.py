@@ -46,7 +46,7 @@ async def outage(pair: Pair, name: str, kind: str, options: dict[str, int]) -> R
     (target,) = app.settings.targets
     session = app.world.endpoints.open(target)
     try:
-        _, stamp = await session.write(sequence=1, replacing=None, create=True)
+        _, stamp = await session.write(sequence=1, replacing=None, writer="here", create=True)
         assert stamp is not None, "the lab's primary takes writes"
         await pair.replicator.caught_up()
         reader = Reader(

@@ -167,7 +167,7 @@ async def outcomes(seed: int) -> list[str]:
             target
         )
         try:
-            reading, _ = await session.write(sequence=1, replacing=None, create=seed % 2 == 1)
+            reading, _ = await session.write(sequence=1, replacing=None, writer="w", create=seed % 2 == 1)
         finally:
             await session.aclose()
         store = BlobStateStore(connection=connection, container="state", prefix="p", tokens=None, bound=BOUND)

@@ -148,7 +148,7 @@ HAPPENS: dict[str, Callable[[Account], object]] = {
     "back": behaves(),
     "swap": Account.fail_over_planned,
     "stranger": lambda account: _wrote(account, "laptop"),
-    "twin": lambda account: _wrote(account, "here"),
+    "twin": lambda account: _wrote(account, "here#0badcafe"),
     "no write": no_write,
     "blob deleted": lambda account: account.change(CONTAINER, BLOB),
     "container deleted": lambda account: account.change(CONTAINER),

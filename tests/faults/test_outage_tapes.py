@@ -63,7 +63,7 @@ HAPPENS: dict[str, Callable[[Account], None]] = {
     "back": behave("ok"),
     "swap": planned_failover,
     "stranger": written_by("laptop"),
-    "twin": written_by("here"),
+    "twin": written_by("here#0badcafe"),
     "no write": behave("read-only", "stale"),
     "blob deleted": deleted(container=False),
     "container deleted": deleted(container=True),
@@ -108,8 +108,8 @@ TAPES = {
     "somebody writes in our own name": """
         happens | reads | redundancy | since | point | lag | told          | exit | why
         quiet   | ok    | protected  | 0     | 0     | ?   |               | 0    | before
-        twin    | ok    | protected  | 0     | 0     | 0   |               | 0    | a tick of ours that ran meanwhile may still claim it
-        quiet   | ok    | protected  | 0     | 0     | 0   | second_writer | 0    | nobody did: two shells, or a state that was restored
+        twin    | ok    | protected  | 0     | 0     | 0   | second_writer | 0    | with a state of its own: two shells, or two apps of one vantage
+        quiet   | ok    | protected  | 0     | 0     | 0   |               | 0    | the blob is written again, above what was there
         twin    | ok    | protected  | 0     | 0     | 0   |               | 0    | told once; the sequence goes on above it
         quiet   | ok    | protected  | 0     | 0     | 0   |               | 0    | and nobody is corrupt
     """,

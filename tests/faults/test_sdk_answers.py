@@ -74,7 +74,7 @@ async def written(target: Target, connection: Connection, *, create: bool):
         clock=clock,
     ).open(target)
     try:
-        return await session.write(sequence=1, replacing=None, create=create)
+        return await session.write(sequence=1, replacing=None, writer="w", create=create)
     finally:
         await session.aclose()
 

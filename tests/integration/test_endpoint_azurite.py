@@ -47,7 +47,7 @@ def now() -> datetime:
 async def written(pair) -> AsyncIterator[TargetSession]:
     """Open a target whose canary was written and replicated."""
     session = probing_of(pair)
-    reading, stamp = await session.write(sequence=7, replacing=None, create=True)
+    reading, stamp = await session.write(sequence=7, replacing=None, writer="here", create=True)
     assert reading.ok, reading
     assert stamp
     await pair.replicator.caught_up()
@@ -68,7 +68,7 @@ async def test_a_written_canary_is_read_and_verified_at_both_locations(written, 
 @pytest.mark.parametrize("blob", ["a b/c%d+é#?.png", "plain.txt"])
 async def test_a_blob_is_found_by_any_name(pair, blob):
     session = probing_of(pair, blob=blob)
-    await session.write(sequence=1, replacing=None, create=True)
+    await session.write(sequence=1, replacing=None, writer="here", create=True)
 
     reading = await session.attempt(P, Purpose.READ, floor=None)
     await session.aclose()

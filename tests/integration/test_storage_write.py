@@ -35,7 +35,7 @@ class Writer:
 
     def __init__(self, name: str, tokens) -> None:
         self.tls = tls_context
-        self._tokens = tokens
+        self._tokens, self._name = tokens, name
         self._canaries = CanaryWriter(tokens=tokens, clock=now, writer=name, body=BODY)
         self.clean_up = self._canaries.clean_up
         self.created = self._canaries.created
@@ -51,7 +51,9 @@ class Writer:
             tls=self.tls,
         ).open(target)
         try:
-            return await session.write(sequence=sequence, replacing=replacing, create=create)
+            return await session.write(
+                sequence=sequence, replacing=replacing, writer=self._name, create=create
+            )
         finally:
             await session.aclose()
 

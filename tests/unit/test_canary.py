@@ -65,6 +65,17 @@ def test_a_time_in_another_zone_is_stamped_in_utc():
         pytest.param({"writtenat": None}, id="no-time"),
         pytest.param({"sha256": None}, id="no-digest"),
         pytest.param({"writer": None}, id="no-writer"),
+    ],
+)
+def test_a_stamp_that_is_not_whole_is_none(broken):
+    metadata = {key: value for key, value in (WHOLE | broken).items() if value is not None}
+
+    assert canary.decode(metadata) is None
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
         pytest.param({"sequence": ""}, id="empty-sequence"),
         pytest.param({"sequence": "-1"}, id="negative-sequence"),
         pytest.param({"sequence": "7.0"}, id="fractional-sequence"),
@@ -74,12 +85,16 @@ def test_a_time_in_another_zone_is_stamped_in_utc():
         pytest.param({"writtenat": "yesterday"}, id="no-timestamp"),
         pytest.param({"writtenat": "2026-03-01T12:00:00"}, id="naive-time"),
         pytest.param({"writtenat": "2026-03-01T12:00:00+02:00"}, id="time-not-in-utc"),
+        pytest.param({"sequence": "-10"}, id="far-below"),
+        pytest.param({"sequence": "9" * 18}, id="18-digits"),
+        pytest.param({"writtenat": "0001-01-01T00:00:00+00:00"}, id="before-1970"),
     ],
 )
-def test_a_stamp_that_is_not_whole_is_none(broken):
-    metadata = {key: value for key, value in (WHOLE | broken).items() if value is not None}
+def test_what_no_probe_writes_is_read_as_a_limit_so_that_it_can_be_replaced(absurd):
+    found = canary.decode(WHOLE | absurd)
 
-    assert canary.decode(metadata) is None
+    assert found.writer == "here"
+    assert (found.sequence, found.written_at) in [(canary.SEQUENCE_LIMIT, NOON), (7, canary.EPOCH)]
 
 
 @pytest.mark.parametrize("sequence", [canary.SEQUENCE_LIMIT, canary.SEQUENCE_LIMIT + 1, 10**18, 10**40])
@@ -116,7 +131,8 @@ def test_a_digest_in_capitals_is_the_same_digest():
         pytest.param({"body": BODY + b"!"}, "digest", id="a-byte-more"),
         pytest.param({"body": BODY[:-1]}, "digest", id="a-byte-less"),
         pytest.param({"body": b""}, "digest", id="nothing"),
-        pytest.param({"metadata": {}}, "unreadable", id="no-stamp"),
+        pytest.param({"metadata": {}}, None, id="no-stamp-where-none-was"),
+        pytest.param({"metadata": {}, "floor": stamped(6)}, "unreadable", id="no-stamp-where-one-was"),
         pytest.param({"floor": stamped(6)}, None, id="newer-than-shown"),
         pytest.param({"floor": stamped(7)}, None, id="the-same-again"),
         pytest.param({"floor": stamped(8)}, "rollback", id="older-than-shown"),
@@ -143,7 +159,24 @@ def test_a_blob_without_a_stamp_is_verified_by_its_md5(body, error):
 def test_a_blob_that_must_be_stamped_is_not_excused_by_its_md5():
     md5 = base64.b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()
 
-    assert check(metadata={}, content_md5=md5) == (None, "unreadable")
+    assert check(metadata={}, content_md5=md5, floor=stamped(6)) == (None, "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("body", "floor", "error"),
+    [
+        pytest.param(BODY, None, None, id="as-it-was-stored"),
+        pytest.param(BODY + b"!", None, "digest", id="not-as-it-was-stored"),
+        pytest.param(BODY, stamped(6), "digest", id="where-a-sound-one-was"),
+    ],
+)
+def test_a_digest_that_nobody_vouches_for_is_weighed_against_the_md5(body, floor, error):
+    """A stranger's stamp may say what it likes of bytes that the account gives back as they were stored."""
+    md5 = base64.b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()
+
+    _, found = check(body=body, metadata=WHOLE | {"sha256": "0" * 64}, content_md5=md5, floor=floor)
+
+    assert found == error
 
 
 def test_what_was_found_is_told_though_it_is_wrong():

@@ -234,7 +234,7 @@ def test_a_settings_file_that_cannot_be_used_is_told_and_exits_2(here, capsys, t
         ("ok", "503", 0),
         ("503", "503", 1),
         ("corrupt", "ok", 1),
-        ("ok", "unreadable", 1),
+        ("ok", "corrupt", 1),
         ("403", "403", 3),
         ("hang", "ok", 3),
     ],

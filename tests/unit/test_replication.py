@@ -202,10 +202,18 @@ def test_the_rpo_is_held_to_the_recovery_point_alone(age, lag, within):
     assert found.within_rpo is within
 
 
-def test_a_recovery_point_ahead_of_us_has_no_negative_age():
-    found, _ = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(60)))
+def test_a_recovery_point_a_little_ahead_of_us_has_no_negative_age():
+    found, _ = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(5)))
 
-    assert found.recovery_point_age == timedelta(0)
+    assert (found.recovery_point_age, found.within_rpo) == (timedelta(0), True)
+
+
+def test_a_clock_that_is_an_hour_behind_knows_no_age_and_says_why():
+    """0 would say that nothing can be lost, whatever the secondary lags."""
+    found, _ = known(Sync(status=SyncStatus.LIVE, last_sync_time=at(3600)))
+
+    assert (found.recovery_point, found.recovery_point_age, found.within_rpo) == (at(3600), None, None)
+    assert found.reason == "the last sync time is 1 h ahead of this machine's clock, which is behind"
 
 
 @pytest.mark.parametrize("status", [None, SyncStatus.BOOTSTRAP, SyncStatus.UNAVAILABLE, SyncStatus.LIVE])

@@ -8,9 +8,16 @@ import pytest
 from probe.core.breaker import State
 from probe.core.report import Result, exit_code
 from probe.lab.world import MINUTE, NOON, World, clock, run, target, world
-from probe.tick.store import SAVE_TRIES
+from probe.tick.store import PATIENCE
 
 LATER = NOON + MINUTE
+
+
+class Sent:
+    """A store behind something that has its own way with a save."""
+
+    def __init__(self, inner, save) -> None:
+        self.load, self.save = inner.load, save
 
 
 def breaker(probe: World):
@@ -150,7 +157,7 @@ def test_two_ticks_at_once_lose_no_count_and_report_each_move_once():
         await here.tick()
         here.account.behave("503", "ok")
         await here.until(LATER)
-        reports = await asyncio.gather(here.tick(LATER), there.tick(LATER))
+        reports = await asyncio.gather(here.tick(LATER), there.tick(LATER + MINUTE / 60))
         return here, reports
 
     here, reports = run(main())
@@ -164,6 +171,68 @@ def test_two_ticks_at_once_lose_no_count_and_report_each_move_once():
     assert [each.epoch for each in moves] == [1]
 
 
+def test_of_three_instances_at_one_instant_one_is_the_tick_and_the_others_tell_nothing():
+    async def main():
+        probe = world()
+        others = [world(beside=probe) for _ in range(2)]
+        await probe.tick()
+        await probe.until(LATER)
+        return probe, await asyncio.gather(*(each.tick(LATER) for each in (probe, *others)))
+
+    probe, reports = run(main())
+
+    assert sorted(each.result for each in reports) == [Result.COMPLETED, Result.SKIPPED, Result.SKIPPED]
+    assert sorted(len(each.targets) for each in reports) == [0, 0, 1]
+    assert probe.store.records[0].ticks == 2
+    assert breaker(probe).totals.primary_attempts == 10
+
+
+def test_a_save_that_something_in_between_sends_twice_is_one_tick():
+    """The second of them meets the first: a conflict with nobody but ourselves."""
+
+    async def main():
+        probe = world()
+        await probe.tick()
+        save = probe.store.save
+
+        async def twice(shard, record, tag):
+            await save(shard, record, tag)
+            probe.inner.store.save = save
+            return await save(shard, record, tag)
+
+        probe.inner.store = Sent(probe.store, twice)
+        await probe.until(LATER)
+        return probe, await probe.tick()
+
+    probe, report = run(main())
+
+    assert (report.result, report.state_store, len(report.targets)) == (Result.COMPLETED, "ok", 1)
+    assert probe.store.records[0].ticks == 2
+    assert breaker(probe).totals.primary_attempts == 10
+
+
+@pytest.mark.parametrize(
+    ("back", "minute", "result"),
+    [
+        pytest.param(6, 2, Result.SKIPPED, id="6 s: the same minute again"),
+        pytest.param(66, 1, Result.SKIPPED, id="a minute: the one before again"),
+        pytest.param(3600, -58, Result.COMPLETED, id="an hour: no reason to say nothing for an hour"),
+    ],
+)
+def test_a_clock_that_is_set_back_runs_no_minute_twice_and_stops_nothing(
+    back: int, minute: int, result: Result
+):
+    async def main():
+        probe = world()
+        for number in range(3):
+            await probe.until(NOON + number * MINUTE)
+            await probe.tick()
+        probe.inner.clock = lambda: clock() - back * MINUTE / 60
+        return await probe.tick(NOON + minute * MINUTE)
+
+    assert run(main()).result is result
+
+
 def test_a_tick_that_meets_another_at_every_save_tells_that_it_was_not_saved():
     async def main():
         probe = world()
@@ -171,15 +240,15 @@ def test_a_tick_that_meets_another_at_every_save_tells_that_it_was_not_saved():
         async def quicker() -> None:
             probe.store.versions[0] = probe.store.versions.get(0, 0) + 1
 
-        probe.store.meanwhile = [quicker] * SAVE_TRIES
-        return probe, await probe.tick()
+        probe.store.meanwhile = [quicker] * 1000
+        return await probe.tick()
 
-    probe, report = run(main())
+    report = run(main())
 
     assert report.state_store == "conflict"
     assert [each.operation for each in report.state_problems] == ["save"]
     assert [each.judgement.target.verdict for each in report.targets] == ["ok"]
-    assert not probe.store.meanwhile
+    assert PATIENCE <= report.duration < PATIENCE * 1.1
 
 
 def test_two_ticks_that_both_fail_to_save_once_are_both_saved_in_the_end():
