@@ -28,8 +28,11 @@ CLOSED = (
 
 
 def run(command, folder, **settings):
-    """Run a command with nothing of this environment but what finds programs."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    """Run a command with nothing of this environment but what finds programs and packages; python is ours."""
+    kept = {
+        name: text for name, text in os.environ.items() if name in {"HOME", "LANG"} or name.startswith("PIP_")
+    }
+    kept["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(  # noqa: S603 - our own command
         command, cwd=folder, env=kept | settings, capture_output=True, text=True, check=False
     )
