@@ -6,6 +6,7 @@ VENV    ?= .venv
 PYTHON  ?= $(shell command -v python3.13 || command -v python3)
 BIN     := $(VENV)/bin
 AZURITE := probe/lab/account/azurite
+BROWSER := tests/browser
 FOR     ?=
 CHURN   ?=
 SHARE   ?= 1
@@ -13,7 +14,7 @@ SHARE   ?= 1
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo recording test test-long test-runtimes bench churn volume backends golden snapshots docs fix check ready setup lock clean
+.PHONY: help run demo recording test test-long test-runtimes bench churn volume backends golden snapshots docs pictures fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,9 @@ snapshots: setup ## Make the Bicep snapshots anew (bicep, az bicep, or the comma
 docs: setup ## Renew what is generated in the READMEs and the workbook
 	@$(BIN)/python -m tests.docs
 
+pictures: setup ## Take the README's pictures of the status page anew (needs chromium)
+	@$(BIN)/python -m tests.browser.pictures
+
 fix: setup ## Format, and renew all that is generated: golden files, snapshots, workbook, pages
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix . || true
@@ -72,7 +76,7 @@ fix: setup ## Format, and renew all that is generated: golden files, snapshots, 
 
 ready: $(VENV)/.done $(AZURITE)/node_modules/.done
 
-setup: ready ## Install what every target needs
+setup: ready $(BROWSER)/node_modules/.done ## Install what every target needs
 	@VENV=$(VENV) tests/infra/setup
 
 $(VENV)/.done: requirements.txt tests/requirements.txt
@@ -90,6 +94,11 @@ $(AZURITE)/node_modules/.done: $(AZURITE)/package-lock.json
 	@cd $(AZURITE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+$(BROWSER)/node_modules/.done: $(BROWSER)/package-lock.json
+	@echo "Installing what drives a browser into $(BROWSER) …"
+	@cd $(BROWSER) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 lock: ## Pin the packages anew, with hashes
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile $(LOCK) -o requirements.txt pyproject.toml
@@ -100,5 +109,5 @@ LOCK := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-e
 	--no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header
 
 clean: ## Remove what set-up installed
-	@rm -rf $(VENV) $(AZURITE)/node_modules tests/infra/kusto/node_modules tests/infra/checkov/.venv \
+	@rm -rf $(VENV) $(AZURITE)/node_modules $(BROWSER)/node_modules tests/infra/kusto/node_modules tests/infra/checkov/.venv \
 	  tests/worker/runtimes/*/

@@ -28,6 +28,8 @@ from probe.page.strip import strip
 
 PAGE_SIZE = 100
 """Targets on one page of a fleet."""
+_HAPPENED = 30
+"""How many of the last transitions and events a page lists."""
 FILTERS = (*TargetVerdict, *RedundancyVerdict)
 """By which verdicts a fleet can be filtered."""
 _NO_TICK = "no tick"
@@ -365,7 +367,7 @@ def _happened(document: Mapping[str, Any], now: datetime) -> list[dict[str, str]
     ]
     return [
         {"at": _moment(datetime.fromisoformat(at), now, seconds=True), "what": what, "reason": reason}
-        for at, what, reason in sorted(found, reverse=True)
+        for at, what, reason in sorted(found, reverse=True)[:_HAPPENED]
     ]
 
 

@@ -64,8 +64,11 @@ const acts = {
     }));
   },
   timing() {
-    return page.evaluate(() => ({
-      paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
+    return page.evaluate(async () => ({
+      paint: await new Promise((told) => new PerformanceObserver((list) => {
+        const found = list.getEntriesByName("first-contentful-paint")[0];
+        if (found) told(found.startTime);
+      }).observe({ type: "paint", buffered: true })),
       loaded: performance.getEntriesByType("navigation")[0].loadEventEnd,
       bytes: performance.getEntriesByType("navigation")[0].decodedBodySize,
     }));

@@ -54,7 +54,9 @@ def browser() -> Iterator[Browser]:
         yield Browser(process)
     finally:
         assert process.stdin
+        assert process.stdout
         process.stdin.close()
+        process.stdout.close()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ from probe import settings
 from probe.adapters.telemetry import catalogue
 from probe.core import breaker
 from probe.lab.account import faults
+from tests.browser import answers
 from tests.faults import situations
 from tests.infra import readme as infra
 from tests.infra import workbook
@@ -57,6 +58,7 @@ PAGES: Mapping[str, Parts] = {
     "infra/README.md": infra.PARTS,
     "probe/adapters/telemetry/README.md": {"telemetry": catalogue.markdown},
     "probe/README.md": {"breaker": diagram, "faults": faults_table},
+    "tests/browser/README.md": {"answers": answers.table},
 }
 """The parts of each page, by name, and what makes them."""
 FILES: Mapping[str, Callable[[], str]] = {
