@@ -31,7 +31,7 @@ def environment(pair: Pair, state: str, **more: str) -> dict[str, str]:
     """Return the settings of one target of its own on a pair."""
     return {
         "ProbedStorage": pair.connection_string,
-        "AzureWebJobsStorage": pair.host_connection_string,
+        **({"AzureWebJobsStorage": pair.host_connection_string} if pair.host else {}),
         "PROBE_STATE": state,
         "PROBE_CONTAINER": f"probe-{uuid.uuid4().hex[:12]}",
         **QUICK,
@@ -41,7 +41,12 @@ def environment(pair: Pair, state: str, **more: str) -> dict[str, str]:
 
 async def seed(settings: dict[str, str], pair: Pair) -> None:
     """Leave the canary that an earlier tick would have: the very first is replicated only after its tick."""
-    app = compose.build({**settings, "PROBE_STATE": "memory", "APPLICATIONINSIGHTS_CONNECTION_STRING": ""})
+    await ticked({**settings, "PROBE_STATE": "memory", "APPLICATIONINSIGHTS_CONNECTION_STRING": ""}, pair)
+
+
+async def ticked(settings: dict[str, str], pair: Pair) -> None:
+    """Tick once in this process, and let the canary arrive."""
+    app = compose.build(settings)
     try:
         await app.fire(Firing(scheduled_at=compose.utc_now()))
     finally:

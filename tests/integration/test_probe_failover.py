@@ -1,5 +1,7 @@
 """The real probe on the lab: failovers with and without loss, a second writer, a canary that is deleted."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 import pytest_asyncio
 
@@ -16,29 +18,34 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 @pytest_asyncio.fixture(loop_scope="session")
 async def account():
     """Start a pair of its own: a failover cannot be undone."""
-    async with Pair(host=True) as pair:
+    async with Pair() as pair:
         yield pair
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def ticking(account):
-    app = compose.build(environment(account, "memory"))
+@asynccontextmanager
+async def ticking_on(pair):
+    app = compose.build(environment(pair, "memory"))
     yield Ticking(app)
     await app.aclose()
 
 
-async def test_a_failover_that_lost_writes_is_told_with_how_many_and_nobody_is_called_corrupt(
-    account, ticking
-):
-    await ticking.tick()
-    await account.replicator.caught_up()
-    account.replicator.lag = None
-    await ticking.tick()
-    await ticking.tick()
+@pytest_asyncio.fixture(loop_scope="session")
+async def ticking(pair):
+    async with ticking_on(pair) as found:
+        yield found
 
-    lost = account.fail_over()
-    report = await ticking.tick()
-    after = await ticking.tick()
+
+async def test_a_failover_that_lost_writes_is_told_with_how_many_and_nobody_is_called_corrupt(account):
+    async with ticking_on(account) as ticking:
+        await ticking.tick()
+        await account.replicator.caught_up()
+        account.replicator.lag = None
+        await ticking.tick()
+        await ticking.tick()
+
+        lost = account.fail_over()
+        report = await ticking.tick()
+        after = await ticking.tick()
 
     (found,) = report.targets
     (told,) = (each for each in found.events if each.kind == "failover_with_loss")
@@ -51,12 +58,13 @@ async def test_a_failover_that_lost_writes_is_told_with_how_many_and_nobody_is_c
     assert exit_code(report) == 0
 
 
-async def test_a_failover_that_lost_nothing_tells_no_loss(account, ticking):
-    await ticking.tick()
-    await account.replicator.caught_up()
+async def test_a_failover_that_lost_nothing_tells_no_loss(account):
+    async with ticking_on(account) as ticking:
+        await ticking.tick()
+        await account.replicator.caught_up()
 
-    lost = account.fail_over()
-    report = await ticking.tick()
+        lost = account.fail_over()
+        report = await ticking.tick()
 
     (found,) = report.targets
     assert (lost, found.events) == (0, ())
@@ -64,14 +72,14 @@ async def test_a_failover_that_lost_nothing_tells_no_loss(account, ticking):
     assert found.judgement.redundancy.verdict == "unprotected"
 
 
-async def test_a_laptops_once_beside_a_deployed_probe_overwrites_nothing_and_both_say_so(account, ticking):
+async def test_a_laptops_once_beside_a_deployed_probe_overwrites_nothing_and_both_say_so(pair, ticking):
     await ticking.tick()
-    await account.replicator.caught_up()
+    await pair.replicator.caught_up()
     settings = ticking.app.settings
     container = settings.targets[0].container
 
     laptop = await command(
-        environment(account, "memory", PROBE_CONTAINER=container, PROBE_VANTAGE="laptop"), "once", "--json"
+        environment(pair, "memory", PROBE_CONTAINER=container, PROBE_VANTAGE="laptop"), "once", "--json"
     )
     after = await ticking.tick()
 
@@ -104,14 +112,14 @@ async def test_a_canary_that_was_deleted_is_told_and_written_again(ticking, what
     assert found.judgement.target.verdict == "ok"
 
 
-async def test_a_tick_makes_nine_requests(account, ticking):
+async def test_a_tick_makes_nine_requests(pair, ticking):
     await ticking.tick()
-    await account.replicator.caught_up()
-    before = account.primary.counts + account.secondary.counts
+    await pair.replicator.caught_up()
+    before = pair.primary.counts + pair.secondary.counts
 
     report = await ticking.tick()
 
-    made = account.primary.counts + account.secondary.counts - before
+    made = pair.primary.counts + pair.secondary.counts - before
     assert made["writes"] == 1
     assert len(report.targets[0].readings) == 9
     assert {each.location for each in report.targets[0].readings[:2]} == set(Location)

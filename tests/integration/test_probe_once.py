@@ -9,15 +9,14 @@ import pytest
 from probe.adapters.state import FileStateStore
 from probe.adapters.state_blob import BlobStateStore
 from probe.connections import resolve
-from tests.integration.probe_runs import command, environment, start, ticks
+from tests.integration.probe_runs import command, environment, start, ticked, ticks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_twice_in_a_row_the_breakers_state_is_carried_over(pair, tmp_path):
     settings = environment(pair, f"file:{tmp_path / 'state.json'}")
-    await command(settings, "once", "--json")
-    await pair.replicator.caught_up()
+    await ticked(settings, pair)
 
     pair.primary.fault("status", code=503)
     first = await command(settings, "once", "--json")
@@ -61,8 +60,7 @@ async def test_the_document_has_the_promised_keys_and_no_secret(pair, tmp_path):
 )
 async def test_the_exit_code_says_what_was_found(pair, tmp_path, primary, secondary, code, verdict):
     settings = environment(pair, f"file:{tmp_path / 'state.json'}")
-    await command(settings, "once")
-    await pair.replicator.caught_up()
+    await ticked(settings, pair)
     for proxy, fault in ((pair.primary, primary), (pair.secondary, secondary)):
         if fault:
             proxy.fault(**fault)
@@ -86,8 +84,7 @@ async def test_a_state_store_that_is_down_is_reported_and_the_reads_decide_the_e
 async def test_two_processes_ticking_one_shard_lose_no_count_and_no_transition(pair, tmp_path):
     state = tmp_path / "state.json"
     settings = environment(pair, f"file:{state}")
-    await command(settings, "once")
-    await pair.replicator.caught_up()
+    await ticked(settings, pair)
     pair.primary.fault("status", code=503)
 
     mine, yours = await asyncio.gather(ticks(settings, 12), ticks(settings, 12))
@@ -109,8 +106,7 @@ async def test_two_processes_ticking_one_shard_lose_no_count_and_no_transition(p
 
 async def test_killed_in_the_middle_of_a_tick_the_next_goes_on_from_the_last_saved_state(pair):
     settings = environment(pair, "AzureWebJobsStorage", PROBE_VANTAGE="killed")
-    await command(settings, "once")
-    await pair.replicator.caught_up()
+    await ticked(settings, pair)
     pair.primary.fault("status", code=503)
     before = await command(settings, "once", "--json")
 
