@@ -74,7 +74,7 @@ async def test_a_place_that_says_nothing_is_waited_for_no_longer_than_the_bound(
     listening.close()
 
     assert not found
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20, "it says nothing for 30 s"
 
 
 def test_what_is_asked_is_never_what_is_probed():

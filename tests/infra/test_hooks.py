@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -320,11 +319,9 @@ def test_ctrl_c_ends_the_waiting_with_a_word_and_without_a_traceback():
             text=True,
         )
         running.stdout.readline()
-        began = time.monotonic()
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=20)
 
     assert running.returncode == 1
     assert told.startswith("Stopped here.")
     assert "Traceback" not in told
-    assert time.monotonic() - began < 5

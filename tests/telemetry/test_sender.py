@@ -199,7 +199,7 @@ def test_drain_gives_up_at_its_deadline(sender, backend):
     begun = time.monotonic()
 
     assert not sender.drain(begun + 0.1)
-    assert 0.1 <= time.monotonic() - begun < 1
+    assert 0.1 <= time.monotonic() - begun < SOON, "the gate stays closed for ever"
 
 
 def test_a_flush_whose_loop_is_gone_harms_nobody(sender, backend):
