@@ -8,6 +8,7 @@ gets into it.
 
 import errno
 import os
+import re
 import ssl
 from dataclasses import dataclass
 
@@ -125,7 +126,10 @@ def _said(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         if certificate := getattr(error, "verify_message", None):
             return f"certificate: {certificate}"
-        return (getattr(error, "reason", None) or "handshake failed").replace("_", " ").lower()
+        # Python has names for a part of OpenSSL's reasons only; the rest stands in the text alone.
+        words = re.search(r"\] (.+) \(_ssl", error.strerror or "")
+        known = getattr(error, "reason", None) or (words and words[1])
+        return (known or "handshake failed").replace("_", " ").lower()
     if isinstance(error, OSError) and error.errno and error.strerror:
         return error.strerror if error.errno < 0 else os.strerror(error.errno)
     if isinstance(error, ConnectionError):  # asyncio's own, for an end of the stream that it did not expect
