@@ -32,6 +32,7 @@ INTERIM_LIMIT: Final = 16
 type Wanted = Callable[[int], int | None]
 """Returns how many bytes of body are wanted at most with a status; ``None``: none at all, unread."""
 
+_PART: Final = 64 * 1024
 _INTERIM = range(100, 200)
 _SWITCHING = 101
 _VERSIONS = ("1.0", "1.1")
@@ -122,7 +123,7 @@ class Answer:
         self._wanted, self._watch = wanted, watch
         self._limit: int | None = None
         self._lines = self._head = self._outside = self._interims = self._size = 0
-        self._parts: list[bytes] = []
+        self._parts: list[bytearray] = []
         self._over = self._whole = self._until_close = False
         self.headers = Headers()
         self.status: int | None = None
@@ -229,7 +230,9 @@ class Answer:
         if self._size > self._limit:
             self._over = self.too_large = True
             raise _Enough
-        self._parts.append(data)
+        if not self._parts or len(self._parts[-1]) >= _PART:
+            self._parts.append(bytearray())
+        self._parts[-1] += data  # a list of what came would cost 40 bytes for each, and a chunk may have one
 
     def on_message_complete(self) -> None:
         if self.status is None or self._whole or self.too_large or self._parser is None:

@@ -33,7 +33,7 @@ FETCH_LIMIT = timedelta(seconds=10)
 """Of one fetch. A managed identity answers in a second, a developer's command line tool in a few."""
 CONNECT_LIMIT = timedelta(seconds=5)
 """Of one connection within a fetch, TLS included, so that what does not come about can still be named."""
-SIZE_LIMIT = 256 * 1024
+SIZE_LIMIT = 64 * 1024
 """The most bytes of an answer on the way to a token; one has about 2 KiB, a tenant's description 5."""
 AGAIN_AFTER = timedelta(seconds=30)
 """How long a failed fetch, or a token that came with hardly any life left, is left alone."""

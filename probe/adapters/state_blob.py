@@ -60,7 +60,7 @@ class BlobStateStore:
 
     async def load(self, shard: int) -> Loaded:
         name = self._name(shard)
-        async with self._opened("loaded", name) as service:
+        async with self._opened("loaded", name, size=SIZE_LIMIT) as service:
             stored = await _downloaded(service.get_blob_client(self._container, name))
             if stored is None:
                 return Loaded(record=None, tag=None)
@@ -91,7 +91,9 @@ class BlobStateStore:
     async def vantages(self) -> list[str]:
         """Return whose state is in this container: the first parts of its blobs' names."""
         async with self._opened("listed", "") as service:
-            names = service.get_container_client(self._container).list_blob_names()
+            names = service.get_container_client(self._container).list_blob_names(
+                results_per_page=blobs.NAMES_PER_PAGE
+            )
             found = {name.partition("/")[0] async for name in names if _SHARD.search(name)}
         return sorted(self._vantage if each == self._prefix else each for each in found)
 
@@ -99,12 +101,12 @@ class BlobStateStore:
         return f"{self._prefix}/shard-{shard}.json"
 
     @asynccontextmanager
-    async def _opened(self, act: str, name: str) -> AsyncIterator[BlobServiceClient]:
+    async def _opened(
+        self, act: str, name: str, *, size: int = blobs.SIZE_LIMIT
+    ) -> AsyncIterator[BlobServiceClient]:
         """Open a client for one call, and turn what the service says into what the port names."""
         try:
-            async with blobs.opened(
-                self._connection, self._tokens, bound=self._bound, size=SIZE_LIMIT
-            ) as service:
+            async with blobs.opened(self._connection, self._tokens, bound=self._bound, size=size) as service:
                 yield service
         except blobs.ERRORS as error:
             if act == "saved" and blobs.service_error(error) in blobs.CHANGED:

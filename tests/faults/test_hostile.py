@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from probe.core.reading import fault_of
+from tests.faults import memory
 from tests.faults.attempt_servers import Peer, answer, serving
 
 MEBIBYTE = 2**20
@@ -39,6 +40,18 @@ async def test_seeded_hostile_answers_are_told_in_the_closed_list_within_bounds(
         assert load in ("taken", "unreadable") or fault_of(load)
         assert save in ("taken", "unreadable", "conflict") or fault_of(save)
     assert found["peak_above_idle"] <= 32 * MEBIBYTE  # a document of the state may have 16 MiB itself
+
+
+async def test_no_answer_takes_the_probe_far_above_its_idle_memory():
+    kinds = ["read", "stats", "state, saved", "token"]
+    given = ["without an end", "chunks without an end", "JSON of 15 MiB, all of it lists"]
+
+    found = await memory.measured(kinds, given)
+
+    assert {(kind, name) for kind, row in found.items() for name in row} == {
+        (kind, name) for kind in kinds for name in given
+    }
+    assert not [kind for kind in kinds if max(found[kind].values()) > memory.ALLOWED[kind]], found
 
 
 PAGES = {

@@ -8,7 +8,7 @@ import sys
 import pytest
 import uvloop
 
-from tests.faults import differential
+from tests.faults import differential, memory
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -27,3 +27,9 @@ def test_hostile_answers_take_no_memory_that_the_first_ones_did_not(part):
 
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert json.loads(ran.stdout)["peak_above_idle"] <= 32 * 2**20
+
+
+async def test_no_answer_to_any_request_takes_the_probe_far_above_its_idle_memory():
+    found = await memory.measured([*memory.ALLOWED], [*memory.answers()])
+
+    assert not [kind for kind, most in memory.ALLOWED.items() if max(found[kind].values()) > most], found
