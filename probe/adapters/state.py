@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from errno import EDQUOT, EFBIG, EINVAL, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, EINVAL, ENOSPC, EOVERFLOW, EROFS
 from functools import cache
 from pathlib import Path
 from stat import S_ISREG
@@ -150,7 +150,8 @@ class FileStateStore:
 
     The file is only ever replaced whole, by a rename, so that a process killed at any point leaves the old
     document or the new one. Comparing and replacing happen under a lock file, for processes and threads
-    alike; the kernel lets go of it with its process.
+    alike; the kernel lets go of it with its process. A path that is a link stays one: what it leads to is
+    replaced.
     """
 
     def __init__(self, path: Path, *, bound: timedelta = BOUND) -> None:
@@ -167,16 +168,18 @@ class FileStateStore:
 
     async def load(self, shard: int) -> Loaded:
         async with self._bounded("loaded"):
-            return await asyncio.to_thread(self._load, self._file(shard))
+            return await asyncio.to_thread(self._load, shard)
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         async with self._bounded("saved"):
-            return await asyncio.to_thread(self._save, self._file(shard), encode(record), tag)
+            return await asyncio.to_thread(self._save, shard, encode(record), tag)
 
     def _file(self, shard: int) -> Path:
-        return self._path if shard == 0 else self._path.with_name(f"{self._path.name}.{shard}")
+        path = self._path if shard == 0 else self._path.with_name(f"{self._path.name}.{shard}")
+        return path.resolve()
 
-    def _load(self, path: Path) -> Loaded:
+    def _load(self, shard: int) -> Loaded:
+        path = self._file(shard)
         document, changed_at = _read(path)
         if document is None:
             return Loaded(record=None, tag=None)
@@ -189,7 +192,8 @@ class FileStateStore:
                     _replace(aside, document, through=_beside(path, ".tmp"))
             return Loaded(record=None, tag=_digest(document), replaced=told_replaced(str(error), str(aside)))
 
-    def _save(self, path: Path, document: bytes, tag: str | None) -> str:
+    def _save(self, shard: int, document: bytes, tag: str | None) -> str:
+        path = self._file(shard)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked(path):
             stored, _ = _read(path)
@@ -202,7 +206,7 @@ class FileStateStore:
     def _locked(self, path: Path) -> Iterator[None]:
         """Hold the lock of a document; polled, because a wait inside the kernel could not be bounded."""
         give_up = time.monotonic() + self._bound * _LOCK_SHARE
-        with _beside(path, ".lock").open("ab") as file:
+        with open(_beside(path, ".lock"), "ab", opener=_without_following) as file:
             while True:
                 try:
                     self._try_lock(file.fileno())
@@ -235,6 +239,8 @@ def _os_error(error: OSError) -> tuple[str, str]:
     if error.errno in {ENOSPC, EDQUOT}:
         return "507", "free space on its disk"
     if error.errno == EFBIG:
+        return "507", "let this process write bigger files (ulimit -f)"
+    if error.errno == EOVERFLOW:
         return "unreadable", "move it away, or name another path in PROBE_STATE"
     return "unreadable", "PROBE_STATE must name a file in a folder that can be made"
 
@@ -247,7 +253,7 @@ def _read(path: Path) -> tuple[bytes | None, datetime]:
             if not S_ISREG(found.st_mode):  # a device may have no end
                 raise OSError(EINVAL, "it is no regular file")
             if found.st_size > SIZE_LIMIT:
-                raise OSError(EFBIG, TOO_BIG)
+                raise OSError(EOVERFLOW, TOO_BIG)
             return file.read(), datetime.fromtimestamp(found.st_mtime, UTC)
     except FileNotFoundError:
         return None, datetime.fromtimestamp(0, UTC)
@@ -258,17 +264,30 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+def _without_following(path: str, flags: int) -> int:
+    """Open a file of ours; who puts a link there must not choose what is written."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode=0o666)
+
+
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
 def _replace(path: Path, document: bytes, *, through: Path) -> None:
-    """Put a document in the place of what is there, at once. ``through`` is used under the lock only."""
-    with through.open("wb") as file:
-        file.write(document)
-        file.flush()
-        os.fsync(file.fileno())
-    through.replace(path)
+    """Put a document in the place of what is there, at once.
+
+    ``through`` is used under the lock only, so one that is there is of a process that was killed.
+    """
+    through.unlink(missing_ok=True)
+    try:
+        with open(through, "xb", opener=_without_following) as file:
+            file.write(document)
+            file.flush()
+            os.fsync(file.fileno())
+        through.replace(path)
+    except BaseException:
+        through.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself, so that it outlasts a power cut

@@ -1,6 +1,7 @@
 """What the file store adds to the contract: whole files, folders, rights, locks, and death at any point."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -92,6 +93,7 @@ async def test_what_a_killed_process_left_half_written_is_not_taken_for_the_stat
     assert (await store.load(0)).record == record(ticks=1)
     assert await store.save(0, record(ticks=2), tag)
     assert (await store.load(0)).record == record(ticks=2)
+    assert not (tmp_path / "state.json.tmp").exists()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,63 @@ async def test_a_full_disk_is_told_as_one(tmp_path, monkeypatch):
         await FileStateStore(tmp_path / "state.json").save(0, record(), None)
 
     assert caught.value.error_type == "507"
+    assert [each.name for each in tmp_path.iterdir()] == ["state.json.lock"]
+
+
+WITHOUT_ROOM = """
+import asyncio, resource, sys
+from pathlib import Path
+from probe.adapters.state import FileStateStore
+from probe.core.errors import StateError
+from tests.unit.state_values import record
+
+async def main():
+    store = FileStateStore(Path(sys.argv[1]))
+    tag = await store.save(0, record(1), None)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    try:
+        await store.save(0, record(2), tag)
+    except StateError as error:
+        print(error.error_type, error)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_may_write_no_more_leaves_the_old_document_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "state.json"
+
+    told = _run(WITHOUT_ROOM, path)
+
+    assert told.startswith("507 ")
+    assert "(ulimit -f)" in told
+    assert decode(path.read_bytes()).ticks == 1
+    assert {each.name for each in tmp_path.iterdir()} == {"state.json", "state.json.lock"}
+
+
+async def test_a_state_that_is_a_link_stays_one_and_what_it_leads_to_is_saved(tmp_path):
+    real = tmp_path / "disk" / "real.json"
+    link = tmp_path / "state.json"
+    link.symlink_to(real)
+
+    tag = await FileStateStore(link).save(0, record(ticks=1), None)
+    await FileStateStore(real).save(0, record(ticks=2), tag)
+
+    assert link.is_symlink()
+    assert decode(real.read_bytes()).ticks == 2
+    assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize("suffix", [".tmp", ".lock"])
+async def test_a_link_that_somebody_put_beside_the_state_is_not_written_through(tmp_path, suffix: str):
+    other = tmp_path / "other"
+    other.write_text("not ours")
+    (tmp_path / f"state.json{suffix}").symlink_to(other)
+
+    with contextlib.suppress(StateError):
+        await FileStateStore(tmp_path / "state.json").save(0, record(ticks=1), None)
+
+    assert other.read_text() == "not ours"
 
 
 async def test_a_lock_that_another_process_holds_is_waited_for_within_the_bound(tmp_path):
