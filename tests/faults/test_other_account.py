@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -213,6 +214,34 @@ async def test_a_cache_before_the_primary_is_corrupt_and_neither_a_loss_nor_a_st
     assert "has newer than it showed" in behind[1].targets[0].judgement.primary.reason
     assert [told(each) for each in (*behind, *gone) if told(each) != ["incident_closed"]] == [[]] * 3
     assert verdicts(gone[1])[:3] == ("ok", "healthy", "healthy")
+
+
+def takes_anything(account: Account) -> Callable[[Asked], object]:
+    """Take every write, whatever its condition."""
+
+    def play(asked: Asked):
+        if asked.method != "PUT":
+            return None
+        headers = {name: value for name, value in asked.headers.items() if name != "if-match"}
+        return account._put(replace(asked, headers=headers), CONTAINER, BLOB)
+
+    return play
+
+
+async def test_a_primary_that_takes_what_it_does_not_show_tells_a_loss_once_and_is_corrupt_then(hour):
+    async with hour() as probe:
+        await probe.tick()
+        probe.account.cached()
+        await probe.tick()
+        probe.account.plays = {PRIMARY: takes_anything(probe.account)}
+        lies = await probe.ticks(4)
+        probe.account.cache, probe.account.plays = None, {}
+        healed = (await probe.ticks(2))[-1]
+
+    assert [told(each) for each in lies] == [["failover_with_loss"], [], [], []]
+    assert [verdicts(each)[:2] for each in lies] == [("rerouted", "corrupt")] * 4
+    assert "the primary does not show what it takes" in lies[3].targets[0].judgement.primary.reason
+    assert verdicts(healed)[:3] == ("ok", "healthy", "healthy")
 
 
 @pytest.mark.parametrize(

@@ -360,3 +360,25 @@ def test_lateness_is_told():
     report, _ = run(main())
 
     assert (report.lateness.total_seconds(), report.past_due) == (7, True)
+
+
+def test_two_ticks_at_once_that_meet_a_loss_tell_it_once_and_call_nobody_corrupt():
+    """The one whose write comes second saw an older canary, and is refused: as before a cache that lies."""
+
+    async def main():
+        here = world()
+        there = world(beside=here)
+        here.account.behave("ok", "stale")
+        for minute in range(3):
+            await here.until(NOON + minute * MINUTE)
+            await here.tick()
+            here.account.behave("ok", "stale" if minute else "ok")
+        here.account.behave("lost", "ok")
+        return await asyncio.gather(here.tick(), there.tick(clock() + MINUTE))
+
+    reports = run(main())
+
+    told = [each.kind for report in reports for each in report.targets[0].events]
+    assert told == ["failover_with_loss"]
+    assert [each.targets[0].judgement.primary.verdict for each in reports] == ["healthy", "healthy"]
+    assert exit_code(reports[1]) == 0
