@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -134,13 +134,18 @@ def verify(
 
     ``floor`` is the newest stamp this location has already shown. ``stamped`` says that the probe writes the
     blob: once a stamp was there, there must be one. Any other blob is verified by its Content-MD5 where it
-    has one, and so is one whose stamp nothing is known of: the bytes may be right where the stamp lies.
+    has one, and so is one whose stamp is of another name: the bytes may be right where the stamp lies.
     """
     found = decode(metadata)
     if found is None:
         return None, "unreadable" if stamped and floor else _md5_error(body, content_md5)
     if hashlib.sha256(body).hexdigest() != found.sha256:
-        return found, "digest" if floor or not content_md5 else _md5_error(body, content_md5)
+        known = floor is not None and unmarked(floor.writer) == unmarked(found.writer)
+        if known or not content_md5 or _md5_error(body, content_md5):
+            return found, "digest"
+        return replace(
+            found, sequence=SEQUENCE_LIMIT
+        ), None  # as stored: it is the stamp that is not believed
     if floor is not None and found.is_behind(floor):
         return found, "rollback"
     return found, None

@@ -272,7 +272,7 @@ def _writer_seen(ledger: Ledger, facts: TickFacts, seen: Sighting) -> tuple[Ledg
     if not is_ours(stamp, ours):
         told = f"{stamp.writer!r} writes the blob that this probe ({ours!r}) would write"
     elif not ledger.believes(stamp):
-        told = f"a canary in this probe's own name ({ours!r}) has a sequence that no probe comes to"
+        told = f"a canary in this probe's own name ({ours!r}) says what no probe writes"
     elif is_of_other_state(stamp, ours) and not ledger.is_empty:
         told = f"{stamp.writer!r} writes it as well: a probe of the same name with a state of its own"
     elif ledger.stranger and unmarked(ledger.stranger) != unmarked(ours):

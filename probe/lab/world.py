@@ -6,6 +6,8 @@ What happens twice is the same to the microsecond. Every tape of the tests and o
 """
 
 import asyncio
+import base64
+import hashlib
 import itertools
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -29,6 +31,7 @@ from probe.tick import Firing
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BODY = b"a small picture"
+_MD5 = base64.b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()
 MINUTE = timedelta(minutes=1)
 _MS = timedelta(milliseconds=1)
 
@@ -153,6 +156,8 @@ class Account:
     stats: str | None = "live"
     """What the stats say: a status, an HTTP status, ``None`` for live without a time."""
     writer: str = "here"
+    says: dict[Stamp, dict[str, str | None]] = field(default_factory=dict)
+    """What is wrong with a blob's metadata: what a line says in its stamp's place, ``None``: nothing."""
     opened: int = 0
     closed: int = 0
     calls: list[tuple[Location, Purpose]] = field(default_factory=list)
@@ -188,6 +193,10 @@ class Account:
         shown = self.blobs[Location.PRIMARY]
         sequence = shown.sequence + 1 if shown else 1
         self.write(canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=writer))
+
+    def metadata(self, stamp: Stamp) -> dict[str, str]:
+        found = canary.encode(stamp) | self.says.get(stamp, {})
+        return {name: value for name, value in found.items() if value is not None}
 
     def delete(self) -> None:
         """Delete the canary, here and there."""
@@ -251,8 +260,8 @@ class Session:
             return replace(reading, error_type="404", status_code=404, service_error=missing)
         seen, error = canary.verify(
             body=b"other bytes" if word == "corrupt" else BODY,
-            metadata={} if word == "unreadable" else canary.encode(stamp),
-            content_md5=None,
+            metadata={} if word == "unreadable" else self._account.metadata(stamp),
+            content_md5=_MD5,
             floor=floor,
             stamped=self._target.write,
         )
