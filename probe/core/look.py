@@ -137,10 +137,10 @@ def loss(ledger: Ledger, looked: Reading | None, write: Reading | None) -> Loss 
 def settled(ledger: Ledger, looked: Reading, write: Reading | None) -> Reading:
     """Return the look at the primary as it is judged: an older canary is a rollback unless it was a loss.
 
-    The version that is known, without the stamp that it had, is ``unreadable``.
+    A blob without a stamp, where our canary was, is ``unreadable``.
     """
-    if looked.ok and looked.canary is None and ledger.newest and looked.etag == ledger.etag:
-        return replace(looked, error_type="unreadable", detail="the blob no longer carries its stamp")
+    if looked.ok and looked.canary is None and ledger.newest:
+        return replace(looked, error_type="unreadable", detail="the blob no longer carries a stamp of ours")
     if not looked.ok or not rolled_back(ledger, looked) or loss(ledger, looked, write):
         return looked
     assert looked.canary is not None, "what rolled back was shown"  # noqa: S101 - by rolled_back
