@@ -1,6 +1,9 @@
 """Owns the lab's admin port: HTTP on the loopback that shows the lab's state and switches its faults.
 
-Rules: what is asked wrongly is answered 400 with what would be right; nothing is switched by a GET.
+Rules: what is asked wrongly is answered 400 with what would be right; nothing is switched by a GET; a web
+page is answered 403, whatever it asks: a browser lets any page send to the loopback, and a name that is
+resolved anew to it (DNS rebinding) lets it read as well. What gives a page away is the ``Origin`` that
+browsers send along, or a ``Host`` that is not ours.
 """
 
 import json
@@ -53,7 +56,7 @@ class Admin:
         return f"http://{HOST}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        app = web.Application(middlewares=[_errors_as_json])
+        app = web.Application(middlewares=[_errors_as_json, self._only_ours])
         app.add_routes(
             [
                 web.get("/", self._help),
@@ -82,6 +85,17 @@ class Admin:
     ) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _only_ours(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse what a web page sent; our own address in either spelling is no page's."""
+        ours = [f"{name}:{self.port}" for name in (HOST, "localhost")]
+        hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
+        if len(hosts) != 1 or hosts[0].lower() not in ours:
+            raise web.HTTPForbidden(reason=f"this is not the Host of the lab, which is {ours[0]}")
+        if any(each.lower() not in [f"http://{host}" for host in ours] for each in origins):
+            raise web.HTTPForbidden(reason="the lab takes nothing from another web page (Origin)")
+        return await handler(request)
 
     async def _help(self, _: web.Request) -> web.Response:
         return web.Response(text=HELP.replace("{url}", self.url))

@@ -108,6 +108,48 @@ async def test_what_is_asked_wrongly_is_answered_with_what_is_right(ask, pair, m
     assert pair.primary.faults == ()
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "https://127.0.0.1:{port}"},
+        {"Origin": "http://127.0.0.1:{port}.evil.example"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example:{port}"},
+        {"Host": "127.0.0.1.evil.example:{port}"},
+        {"Host": "127.0.0.1"},
+        {"Host": "evil.example:{port}", "Origin": "http://evil.example:{port}"},
+        {"Host": ""},
+    ],
+    ids=lambda headers: " ".join(f"{name}={value}" for name, value in headers.items()),
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/primary/fault?kind=reset"), ("GET", "/state")])
+async def test_a_web_page_switches_nothing_and_reads_nothing(admin, pair, method, path, headers):
+    """A name that a page resolved anew to the loopback (DNS rebinding) comes with a Host of its own."""
+    sent = {name: value.format(port=admin.port) for name, value in headers.items()}
+    async with aiohttp.ClientSession() as page:
+        async with page.request(method, f"{admin.url}{path}", headers=sent) as answer:
+            status, said = answer.status, await answer.json()
+
+    assert status == 403
+    assert "Host of the lab" in said["error"] or "Origin" in said["error"]
+    assert "endpoints" not in said
+    assert pair.primary.faults == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+@pytest.mark.parametrize("origin", [False, True])
+async def test_our_own_address_is_answered_in_either_spelling(admin, pair, host, origin):
+    headers = {"Host": f"{host}:{admin.port}"} | ({"Origin": f"http://{host}:{admin.port}"} if origin else {})
+    async with aiohttp.ClientSession() as page:
+        async with page.post(f"{admin.url}/primary/fault?kind=reset", headers=headers) as answer:
+            assert answer.status == 200
+
+    assert [each.kind for each in pair.primary.faults] == ["reset"]
+
+
 async def test_the_help_names_every_kind_and_a_command_that_works(admin):
     async with aiohttp.ClientSession() as session, session.get(admin.url) as answer:
         text = await answer.text()
