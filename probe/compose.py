@@ -36,6 +36,10 @@ ticks = logging.getLogger("probe.ticks")
 """Each tick's lines; a logger of its own, since a command that shows its tick need not log it as well."""
 
 
+HEALTH_KEPT = timedelta(seconds=5)
+"""How long a health is answered again: anybody may ask for it, and each look decodes all the state."""
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -51,6 +55,8 @@ class App:
     sending: telemetry.ProcessTelemetry | None = None
     shards: Sequence[Sequence[Target]] = field(init=False)
     memory: Memory = field(init=False)
+    _health: tuple[datetime, Health] | None = field(init=False, default=None)
+    _looking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.memory = Memory(ticks=self.world.last_known)
@@ -59,6 +65,7 @@ class App:
     async def fire(self, firing: Firing) -> TickReport:
         """Run one tick of a shard and log its line."""
         report = await tick.run(self.world, self.shards[firing.shard], firing)
+        self._health = None
         for level, line in lines.tick(report, self.unsaved_since(firing.shard)):
             ticks.log(level, line)
         return report
@@ -131,8 +138,16 @@ class App:
         return await store.vantages() if isinstance(store, ManyVantages) else []
 
     async def health(self) -> Health:
-        """Return whether ticks of every shard run, as far as this process can know."""
-        return await status.health(self.world.store, self._page(), self.memory, self.world.clock())
+        """Return whether ticks of every shard run, as far as this process can know.
+
+        However often it is asked, the state is looked at once in ``HEALTH_KEPT``, and after each tick.
+        """
+        async with self._looking:
+            now = self.world.clock()
+            if self._health is None or not timedelta(0) <= now - self._health[0] < HEALTH_KEPT:
+                found = await status.health(self.world.store, self._page(), self.memory, now)
+                self._health = (now, found)
+            return self._health[1]
 
     def _page(self) -> Page:
         return Page(

@@ -18,8 +18,9 @@ from probe.status import SCHEMA, Health
 HTML, JSON = "text/html", "application/json"
 _REFRESHED = (5, 60)
 """Seconds after which a page asks for itself again: at the probe's own interval, within these."""
+_NOT_KEPT = {"Cache-Control": "no-store"}
 _HEADERS = {
-    "Cache-Control": "no-store",
+    **_NOT_KEPT,
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept",
     "X-Content-Type-Options": "nosniff",
@@ -101,4 +102,4 @@ async def health() -> dict[str, Any]:
             found = await compose.app().health()
     except Exception:  # noqa: BLE001 - told above
         found = Health.STALE
-    return {"body": str(found), "status_code": 200 if found.runs else 503}
+    return {"body": str(found), "status_code": 200 if found.runs else 503, "headers": _NOT_KEPT}

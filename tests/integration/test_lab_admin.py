@@ -129,9 +129,9 @@ async def test_what_is_asked_wrongly_is_answered_with_what_is_right(ask, pair, m
 async def test_a_web_page_switches_nothing_and_reads_nothing(admin, pair, method, path, headers):
     """A name that a page resolved anew to the loopback (DNS rebinding) comes with a Host of its own."""
     sent = {name: value.format(port=admin.port) for name, value in headers.items()}
-    async with aiohttp.ClientSession() as page:
-        async with page.request(method, f"{admin.url}{path}", headers=sent) as answer:
-            status, said = answer.status, await answer.json()
+    url = f"{admin.url}{path}"
+    async with aiohttp.ClientSession() as page, page.request(method, url, headers=sent) as answer:
+        status, said = answer.status, await answer.json()
 
     assert status == 403
     assert "Host of the lab" in said["error"] or "Origin" in said["error"]
@@ -143,9 +143,9 @@ async def test_a_web_page_switches_nothing_and_reads_nothing(admin, pair, method
 @pytest.mark.parametrize("origin", [False, True])
 async def test_our_own_address_is_answered_in_either_spelling(admin, pair, host, origin):
     headers = {"Host": f"{host}:{admin.port}"} | ({"Origin": f"http://{host}:{admin.port}"} if origin else {})
-    async with aiohttp.ClientSession() as page:
-        async with page.post(f"{admin.url}/primary/fault?kind=reset", headers=headers) as answer:
-            assert answer.status == 200
+    url = f"{admin.url}/primary/fault?kind=reset"
+    async with aiohttp.ClientSession() as page, page.post(url, headers=headers) as answer:
+        assert answer.status == 200
 
     assert [each.kind for each in pair.primary.faults] == ["reset"]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,8 @@ from probe.core.errors import ConfigurationError, ProbeError
 from probe.core.report import Result
 from probe.fleet import Message
 from probe.lab.world import NOON, World, run, target, world
-from probe.ports import TraceParent
+from probe.ports import Loaded, TraceParent
+from probe.status import Health
 from tests.unit.app_values import app_on
 from tests.unit.settings_values import WORKING
 
@@ -131,6 +133,29 @@ def test_the_apps_status_and_freshness_are_those_of_all_its_shards():
 
     assert (before, half, after) == (False, False, True)
     assert [each["name"] for each in status["targets"]] == ["a", "b", "c"]
+
+
+def test_however_often_the_health_is_asked_the_state_is_loaded_once_in_a_while():
+    _, app = fleet_of("abc")
+    loads = []
+
+    class Counted:
+        async def load(self, shard: int) -> Loaded:
+            loads.append(shard)
+            await asyncio.sleep(0.1)
+            return Loaded(record=None, tag=None)
+
+    app.world = replace(app.world, store=Counted())
+
+    async def main():
+        found = await asyncio.gather(*(app.health() for _ in range(100)))
+        soon = [await app.health() for _ in range(100)]
+        asked = len(loads)
+        await asyncio.sleep(5)
+        await app.health()
+        return {*found, *soon}, asked, len(loads)
+
+    assert run(main()) == ({Health.STALE}, 2, 4)
 
 
 async def test_the_real_parts_are_put_together_from_the_settings_alone():

@@ -280,6 +280,14 @@ async def test_health_says_no_more_than_whether_ticks_run(serve, app: App, code:
     assert (response.status_code, response.get_body()) == (code, body)
 
 
+@pytest.mark.parametrize("name", ["status", "health"])
+@pytest.mark.parametrize("error", [None, ConfigurationError(("wrong",)), RuntimeError()], ids=repr)
+async def test_nothing_in_between_keeps_an_answer(serve, name: str, error: Exception | None):
+    response = await serve(App(error=error))[name](request())
+
+    assert response.headers["Cache-Control"] == "no-store"
+
+
 def test_importing_the_app_builds_nothing(indexed, monkeypatch):
     def build(*_, **__):
         raise AssertionError("built at import")
