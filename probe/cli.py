@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe import __version__, compose, settings
 from probe.core.errors import ConfigurationError, ProbeError, StateError
+from probe.core.redaction import without_secrets
 from probe.core.target import Location
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    _log_to(sys.stderr)
     logging.getLogger("probe.ticks").setLevel(logging.CRITICAL)  # what a tick found goes to stdout
     if options.verbose:
         logging.getLogger("probe").setLevel(logging.INFO)
@@ -68,6 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _PROGRAM = "python -m probe" if Path(sys.argv[0]).stem == "__main__" else Path(sys.argv[0]).stem
+
+
+class _Washed(logging.Formatter):
+    """Formats a record, whoever's it is, without secrets: libraries log what servers sent them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+
+def _log_to(stream: TextIO) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Washed("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -203,7 +217,7 @@ def _environment(options: argparse.Namespace) -> dict[str, str]:
 
 def _tell(*lines: str) -> None:
     for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        print(without_secrets(line), file=sys.stderr, flush=True)
 
 
 def _say(*lines: str) -> None:

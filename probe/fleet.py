@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 
 from probe.core.errors import ProbeError
+from probe.core.redaction import without_secrets
 from probe.core.target import Target
 from probe.core.times import time_text
 
@@ -66,7 +67,8 @@ def decode(text: str) -> Message:
 
 
 def _foreign(text: str, error: Exception) -> ProbeError:
-    return ProbeError(f"a message on the queue is not a shard's ({error!r}): {text[:200]!r}")
+    shown = without_secrets(text)[:200]
+    return ProbeError(f"a message on the queue is not a shard's ({error!r}): {shown!r}")
 
 
 def _utc(text: str) -> datetime:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 
 from probe import compose
 from probe.core.errors import ConfigurationError
-from probe.core.redaction import without_queries
+from probe.core.redaction import without_secrets
 
 MOST_LINES = 60
 """Lines that one process writes in `QUIET_SECONDS`; anybody can ask for the health, and so for its errors."""
@@ -39,7 +39,8 @@ def prepare() -> None:
     """Make the worker's process ready, and tell what is wrong with the settings; for the app's index."""
     ours = logging.getLogger("probe")
     ours.setLevel(logging.INFO)
-    logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request, which would be paid for
+    for name in ("azure", "msal"):  # they log each request, which would be paid for, and what a server said
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     for each in (ours, log):
         each.addHandler(_STREAM)  # once, however often this is called
     complete_runtime()
@@ -117,7 +118,7 @@ def _line(record: logging.LogRecord) -> str:
         frames = traceback.extract_tb(raised.__traceback__)[-_FRAMES:]
         parts.append(f"{type(raised).__name__}: {raised}")
         parts += [f"in {frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames)]
-    return without_queries(" | ".join(" ".join(part.split()) for part in parts))[:_LONGEST]
+    return without_secrets(" | ".join(" ".join(part.split()) for part in parts))[:_LONGEST]
 
 
 _STREAM = ErrorStream()

@@ -31,7 +31,7 @@ from probe.adapters.transport import ExchangeTransport, met
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ProbeError
 from probe.core.reading import Fault, error_of_status, fault_of
-from probe.core.redaction import without_queries
+from probe.core.redaction import without_secrets
 
 CONTAINER_MISSING = "ContainerNotFound"
 MISSING = frozenset({CONTAINER_MISSING, "BlobNotFound"})
@@ -134,7 +134,7 @@ def _said(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return without_queries(first).rstrip(".")
+    return without_secrets(first).rstrip(".")
 
 
 def _remedy(error_type: str) -> str:

@@ -17,6 +17,7 @@ from probe import __version__
 from probe.adapters.exchange import Limits, Line, Request, target_of
 from probe.adapters.failures import Failure
 from probe.core.errors import ConfigurationError, ProbeError
+from probe.core.redaction import without_secrets
 from probe.core.report import upgraded
 
 PATH = "/api/status"
@@ -175,10 +176,10 @@ def _document(body: bytes) -> dict[str, Any] | None:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return JSON values whose texts have nothing that a terminal would obey."""
+    """Return JSON values whose texts have no secret, and nothing that a terminal would obey."""
     match value:
         case str():
-            return "".join(each if each.isprintable() else "?" for each in value)
+            return "".join(each if each.isprintable() else "?" for each in without_secrets(value))
         case dict():
             return {_plain(name): _plain(each) for name, each in value.items()}
         case list():

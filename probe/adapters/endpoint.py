@@ -371,7 +371,7 @@ def _content_detail(error: str, stamp: Stamp | None, floor: Stamp | None) -> str
 def _etag(headers: Headers) -> str | None:
     """Return the blob's ETag, which is sent back as it came; one that cannot be is as good as none."""
     found = headers.get("etag") or ""
-    return found if 0 < len(found) <= _ID_LIMIT and found.isascii() and found.isprintable() else None
+    return found if found and found == plain(found, _ID_LIMIT) else None
 
 
 def _washed(text: str | None) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from probe.adapters.answer import Ended, NotHttp
 from probe.adapters.phases import Phase
 from probe.core.errors import ConfigurationError, ProbeError
+from probe.core.redaction import without_secrets
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL)
 _SENTENCE_LIMIT = 200
@@ -66,8 +67,9 @@ def unusable(address: str) -> ConfigurationError:
 
 
 def plain(text: str, limit: int = _SENTENCE_LIMIT) -> str:
-    """Return foreign text as short printable ASCII, fit for any log and any JSON."""
-    kept = "".join(each if each.isascii() and each.isprintable() else "?" for each in text)
+    """Return foreign text as short printable ASCII without secrets, fit for any log and any JSON."""
+    washed = without_secrets(text).replace("…", "...")
+    kept = "".join(each if each.isascii() and each.isprintable() else "?" for each in washed)
     return kept if len(kept) <= limit else kept[: limit - 3] + "..."
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+from probe.core.redaction import without_secrets
+
 SIZE_LIMIT = 4 * 1024 * 1024
 """The most bytes of a body that are read; more is the error ``size``."""
 
@@ -67,8 +69,8 @@ def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> S
 
 
 def writer_name(text: str) -> str:
-    """Return a writer's name as a stamp carries it."""
-    kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in text).strip()
+    """Return a writer's name as a stamp carries it, and as it is read, since a stranger's is shown."""
+    kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in without_secrets(text)).strip()
     return kept[:WRITER_LIMIT].strip() or "-"
 
 
@@ -105,7 +107,7 @@ def decode(metadata: Mapping[str, str]) -> Stamp | None:
         sequence=_sequence(found["sequence"]),
         written_at=_written_at(found["writtenat"]),
         sha256=found["sha256"].lower(),
-        writer=found["writer"][:WRITER_LIMIT].strip(),
+        writer=writer_name(found["writer"]),
     )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from probe.core.look import LOST_THE_RACE
 from probe.core.reading import Fault, Read, Reading, fault_of
-from probe.core.redaction import without_queries
+from probe.core.redaction import without_secrets
 from probe.core.replication import Ledger, Replication, SyncStatus
 from probe.core.target import Location, Policy
 from probe.core.times import spoken
@@ -364,5 +364,5 @@ def _unserved(lost: Sequence[Read], total: int) -> TargetJudgement:
 
 def _failure(reading: Reading) -> str:
     code = f" {reading.service_error}" if reading.service_error else ""
-    detail = f" ({without_queries(reading.detail)})" if reading.detail else ""
+    detail = f" ({without_secrets(reading.detail)})" if reading.detail else ""
     return f"{reading.error_type}{code}{detail} after {spoken(reading.duration)}"

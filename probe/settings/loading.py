@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from probe.connections import LOOPBACK, same_place, unused
 from probe.core.connection import Connection
 from probe.core.errors import ConfigurationError
+from probe.core.redaction import is_secret
 from probe.core.target import Location, Target
 from probe.settings.files import FileProblem, check_canary
 from probe.settings.model import (
@@ -30,7 +31,7 @@ from probe.settings.model import (
     StateSettings,
     setting_name,
 )
-from probe.settings.problems import HIDDEN, Problems, is_secret, shown
+from probe.settings.problems import HIDDEN, Problems, shown
 from probe.settings.schedule import interval
 from probe.settings.targets import held, named_connection, relate_rules, targets_of
 

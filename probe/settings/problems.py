@@ -6,40 +6,15 @@ Rule kept here: what may be a secret is never shown, wherever it was put.
 import difflib
 import json
 import re
-from urllib.parse import unquote
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from probe.core.redaction import is_secret
 from probe.settings.model import ENTRY, FIELDS, setting_name
 
 HIDDEN = "(not shown, as it may hold a secret)"
-_SECRET = re.compile(
-    r"(key|signature|sig|secret|password|pwd|token|credential)[\"']?\s*[=:]"  # named so
-    r"|//[^/]*@"  # a user and a password in a URL
-    # From a word's beginning only: from each of its characters, a long one would take seconds.
-    r"|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20,}={1,2}|\beyJ[A-Za-z0-9_-]{10}"  # padded base64; a token
-    r"|[A-Za-z0-9_~.-]{3}[0-9]Q~",  # an Entra client secret, as gitleaks (azure-ad-client-secret) knows it
-    re.IGNORECASE,
-)
-_LONG_WORD = re.compile(r"[A-Za-z0-9+_~]{20,}")
 _HARMLESS_KEY = re.compile(r"[A-Za-z_]{1,30}")
-
-
-def is_secret(text: str) -> bool:
-    """Return whether a text may hold a secret, as it stands or percent-encoded, once or twice."""
-    decoded = unquote(text)
-    texts = {text, decoded, unquote(decoded)}
-    return any(_SECRET.search(each) or any(map(_is_random, _LONG_WORD.findall(each))) for each in texts)
-
-
-def _is_random(word: str) -> bool:
-    """Return whether a long word is of capitals, small letters and digits, as keys and secrets are.
-
-    Names that people give are seldom so. A key without its padding, which nothing else gives away, always is.
-    """
-    kinds = (str.isupper, str.islower, str.isdecimal)
-    return all(any(kind(each) for each in word) for kind in kinds)
 
 
 def shown(value: object) -> str:

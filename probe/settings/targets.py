@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from probe.connections import Complain, derived_secondary, is_set, resolve, same_place, service_url
 from probe.core.connection import Connection, Entra
+from probe.core.redaction import is_secret
 from probe.core.target import Location, Target
 from probe.settings.files import FileProblem, text_of
 from probe.settings.model import PER_TARGET, PROBED, Entry, Environment, Rules
-from probe.settings.problems import Problems, is_secret, shown
+from probe.settings.problems import Problems, shown
 
 _CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
 

@@ -12,6 +12,7 @@ from probe.adapters.telemetry.settings import TelemetrySettings, Traces, problem
 from probe.adapters.telemetry.sigterm import before_sigterm
 from probe.adapters.telemetry.without_backend import Printer, Silent
 from probe.core.errors import ConfigurationError
+from probe.core.redaction import without_secrets
 from probe.ports import Telemetry
 
 __all__ = ["ProcessTelemetry", "TelemetrySettings", "Traces", "build", "problems"]
@@ -43,7 +44,8 @@ def _exporting(settings: TelemetrySettings, console: Console | None) -> ProcessT
     try:
         senders = [Sender(Exporting(settings, each)) for each in exporters(settings)]
     except ValueError as exc:  # a standard OTEL_… variable, which OpenTelemetry's message names
-        raise ConfigurationError((f"OpenTelemetry's settings cannot be used: {exc}",)) from None
+        problem = f"OpenTelemetry's settings cannot be used: {without_secrets(str(exc))}"
+        raise ConfigurationError((problem,)) from None
     emitter = Emitter(senders, settings.flush_seconds, console)
     if settings.on_sigterm:
         before_sigterm(emitter.drain)

@@ -101,7 +101,8 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
             close=transport.close,
         )
     except ValueError as exc:
-        raise ConfigurationError((f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {exc}",)) from None
+        problem = f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {library_logs.told(str(exc))}"
+        raise ConfigurationError((problem,)) from None
 
 
 def _note(response: "PipelineResponse[Any, Any]") -> None:
@@ -250,7 +251,7 @@ def _tried(send: Callable[[], bool]) -> str | None:
     try:
         arrived = send()
     except Exception as exc:  # noqa: BLE001 - whatever an exporter raises is a loss and no more
-        return f"{type(exc).__name__}: {exc}"
+        return library_logs.told(f"{type(exc).__name__}: {exc}")
     return None if arrived else library_logs.said() or "it gave no reason"
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from probe.core.redaction import without_queries
+from probe.core.redaction import without_secrets
 
 KEPT = 100
 _LONGEST = 8000
@@ -69,4 +69,4 @@ def _line(record: logging.LogRecord) -> LogLine:
 
 
 def _clean(text: str) -> str:
-    return without_queries(text)[-_LONGEST:]
+    return without_secrets(text)[-_LONGEST:]
