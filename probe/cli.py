@@ -38,7 +38,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
-    _log_to(sys.stderr)
+    _log_to_stderr()
     logging.getLogger("probe.ticks").setLevel(logging.CRITICAL)  # what a tick found goes to stdout
     if options.verbose:
         logging.getLogger("probe").setLevel(logging.INFO)
@@ -78,8 +78,8 @@ class _Washed(logging.Formatter):
         return without_secrets(super().format(record))
 
 
-def _log_to(stream: TextIO) -> None:
-    handler = logging.StreamHandler(stream)
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Washed("%(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 

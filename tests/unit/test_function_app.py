@@ -1,5 +1,6 @@
 """The Function App: its triggers, what they are bound to, and that each hands on to the composition root."""
 
+import asyncio
 import importlib
 import inspect
 import json
@@ -123,7 +124,7 @@ class App:
     async def status(self):
         if self.error:
             raise self.error
-        return staged.document("outage")
+        return await asyncio.to_thread(staged.document, "outage")
 
     async def health(self):
         if self.error:
