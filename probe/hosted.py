@@ -16,6 +16,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from probe import compose
 from probe.core.errors import ConfigurationError
@@ -39,13 +40,24 @@ def prepare() -> None:
     """Make the worker's process ready, and tell what is wrong with the settings; for the app's index."""
     ours = logging.getLogger("probe")
     ours.setLevel(logging.INFO)
-    for name in ("azure", "msal"):  # they log each request, which would be paid for, and what a server said
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request, which would be paid for
+    logging.setLogRecordFactory(_record)
     for each in (ours, log):
         each.addHandler(_STREAM)  # once, however often this is called
     complete_runtime()
     with suppress(ConfigurationError), telling():
         compose.load(os.environ)
+
+
+def _record(*given: Any, **more: Any) -> logging.LogRecord:  # noqa: ANN401 - as logging hands them on
+    """Make a log record; one of a library that signs in has its server's words in it, and is cleaned."""
+    made = _plain_record(*given, **more)
+    if made.name.startswith(("azure.", "msal")):
+        made.msg, made.args = without_secrets(made.getMessage()), None
+    return made
+
+
+_plain_record = logging.getLogRecordFactory()
 
 
 @contextmanager
