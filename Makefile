@@ -14,7 +14,7 @@ SHARE   ?= 1
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo recording test test-long test-runtimes bench churn volume backends golden snapshots docs pictures fix check ready setup lock clean
+.PHONY: help run demo recording test test-long test-runtimes bench matrix churn volume backends golden snapshots docs pictures fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ check: setup ## The gates beside the tests: format, lint, types, layers
 
 bench: ready ## Measure what an outage costs a reader
 	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+
+matrix: ready ## Every fault at each location in each state of the breaker, and outages that come and go (5 min)
+	@$(BIN)/python -m tests.faults.matrix
+	@$(BIN)/python -m tests.faults.unsteady
 
 churn: ready ## An hour of ticks, each in a process that is killed: what was made and what of it was told
 	@$(BIN)/python -m probe.lab.telemetry.churn
