@@ -14,7 +14,7 @@ SHARE   ?= 1
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo recording test test-long test-runtimes bench matrix churn volume backends golden snapshots docs pictures fix check ready setup lock clean
+.PHONY: help run demo recording test test-long test-runtimes bench side-by-side matrix churn volume backends golden snapshots docs pictures fix check ready setup lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: setup ## The gates beside the tests: format, lint, types, layers
 
 bench: ready ## Measure what an outage costs a reader
 	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+
+side-by-side: ready ## The same outages met by this probe's reader and by four other clients (2 min)
+	@$(BIN)/python -m tests.bench.side_by_side
 
 matrix: ready ## Every fault at each location in each state of the breaker, and outages that come and go (5 min)
 	@$(BIN)/python -m tests.faults.matrix

@@ -1,7 +1,7 @@
 """The probe on real storage through an outage: no read is lost, and each fault gets its verdict.
 
-Two real Azurites, real sockets, faults struck by the lab's proxies; the app is the one that is deployed. These
-are the faults that the selection of ``tests/faults/test_matrix.py`` leaves out; others are played there.
+Two real Azurites, real sockets, faults struck by the lab's proxies; the app is the one that is deployed.
+These are the faults that the selection of ``tests/faults/test_matrix.py`` leaves out.
 """
 
 import pytest
