@@ -4,6 +4,8 @@ import time
 from collections.abc import Awaitable, Callable
 from math import inf
 
+PATIENCE = 90
+"""Seconds to wait for what must come: only what hangs takes so long, on whatever machine."""
 TRIES = 10
 
 

@@ -16,11 +16,10 @@ from probe.lab.account.pair import Pair
 from probe.lab.account.replicator import Status
 from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.contract.scenes import RPO, SCENES, Scene, Stage
+from tests.timing import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 APP_NAME = "func-probe-paris"
-PATIENCE = 60
-"""Seconds that a tick may take on a machine that has much else to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import pytest
 from probe.core.reading import fault_of
 from tests.faults import memory
 from tests.faults.attempt_servers import Peer, answer, serving
+from tests.timing import PATIENCE
 
 MEBIBYTE = 2**20
 ENOUGH = 24
@@ -26,7 +27,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int, bytes, bytes]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 100)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     return process.returncode or 0, out, err
 
 

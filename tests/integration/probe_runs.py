@@ -16,6 +16,7 @@ from probe.core.report import TickReport
 from probe.core.target import Location
 from probe.lab.account.pair import Pair
 from probe.tick import Firing
+from tests.timing import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 # Short enough for a test that waits for them, long enough for a machine that has much else to do.
@@ -120,9 +121,9 @@ async def start(settings: dict[str, str], *arguments: str) -> asyncio.subprocess
 
 
 async def command(settings: dict[str, str], *arguments: str) -> Ran:
-    """Run ``python -m probe`` to its end, at most 60 s."""
+    """Run ``python -m probe`` to its end."""
     process = await start(settings, *arguments)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
 
@@ -154,6 +155,6 @@ async def ticks(settings: dict[str, str], count: int) -> list[dict[str, Any]]:
         env={**os.environ, **settings},
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0
     return [json.loads(line) for line in out.splitlines()]

@@ -24,6 +24,7 @@ from probe.lab.telemetry.ingestion import Ingestion, Mode, connection_string, re
 from probe.remedies import Whose
 from tests.integration.probe_runs import QUICK, command, environment, running
 from tests.integration.test_probe_identity import identity  # noqa: F401 - a fixture
+from tests.timing import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 PRIMARY, SECONDARY = f"{ACCOUNT} primary", f"{ACCOUNT} secondary"
@@ -547,11 +548,11 @@ async def test_ctrl_c_in_the_middle_of_a_write_takes_away_what_was_made(pair):
     before = await left_behind(pair.connection_string)
     async with running(settings, "doctor") as process:
         pair.primary.fault("latency", seconds=1.5, path="/doctor-")
-        while b"container" not in await asyncio.wait_for(process.stdout.readline(), 20):
+        while b"container" not in await asyncio.wait_for(process.stdout.readline(), PATIENCE):
             pass
         await asyncio.sleep(0.5)  # the PUT waits at the proxy
         process.send_signal(signal.SIGINT)
-        _, err = await asyncio.wait_for(process.communicate(), 20)
+        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
 
     assert process.returncode == 130
     assert b"Traceback" not in err

@@ -12,6 +12,7 @@ from probe.lab.account.faults import KINDS
 from probe.lab.admin import Admin
 from probe.lab.errors import LabError
 from probe.lab.keys import Keys, help_lines
+from tests.timing import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 
@@ -176,7 +177,7 @@ def terminal():
 async def typed(hand: int, text: bytes, until) -> None:
     """Type, and wait until it has had its effect."""
     os.write(hand, text)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while not until():
             await asyncio.sleep(0.005)
 

@@ -13,12 +13,11 @@ from probe.lab.account import azurite
 from probe.lab.account.azurite import Azurite
 from probe.lab.account.pair import Pair
 from probe.lab.errors import LabError
+from tests.timing import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30
-"""Seconds, on a machine that has much else to do."""
 LAB = """
 import asyncio
 from probe.lab.account.pair import Pair
@@ -68,7 +67,7 @@ async def test_an_azurite_that_hangs_is_ended_all_the_same():
 async def test_a_start_that_is_cancelled_leaves_no_process_behind():
     one = Azurite()
     start = asyncio.create_task(one.__aenter__())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while one.pid is None:
             await asyncio.sleep(0.01)
     pid = one.pid

@@ -10,6 +10,7 @@ from probe.adapters.state import FileStateStore
 from probe.adapters.state_blob import BlobStateStore
 from probe.connections import resolve
 from tests.integration.probe_runs import command, environment, start, ticked, ticks
+from tests.timing import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -112,7 +113,7 @@ async def test_killed_in_the_middle_of_a_tick_the_next_goes_on_from_the_last_sav
 
     pair.secondary.fault("black_hole")
     process = await start({**settings, "PROBE_DEADLINE": "20"}, "once")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not pair.secondary.connections:
             await asyncio.sleep(0.02)
     process.send_signal(signal.SIGKILL)

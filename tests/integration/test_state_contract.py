@@ -20,7 +20,7 @@ from probe.core.connection import Connection, Sas, SharedKey
 from probe.core.errors import StateConflict, StateError
 from probe.lab.account.azurite import ACCOUNT, KEY
 from probe.ports import Loaded
-from tests.timing import soonest
+from tests.timing import PATIENCE, soonest
 from tests.unit.state_values import record, records
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
@@ -252,7 +252,7 @@ async def _python(script: str, *arguments: str) -> str:
         sys.executable, "-c", script, *arguments, stdout=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE):
             told, _ = await process.communicate()
     finally:
         if process.returncode is None:
@@ -390,6 +390,6 @@ async def test_no_connection_outlives_a_call(blob_place, pair):
     await blob_place.store().save(0, record(), tag)
     await blob_place.store().load(0)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         while pair.host.connections:
             await asyncio.sleep(0.01)

@@ -23,7 +23,7 @@ from probe.core.errors import ConfigurationError
 from probe.core.reading import Purpose
 from probe.core.target import Location, Policy, Target
 from probe.lab.account.azurite import ACCOUNT, KEY
-from tests.timing import soonest
+from tests.timing import PATIENCE, soonest
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 BODY = read_body()
@@ -333,7 +333,7 @@ async def test_a_key_that_cannot_be_one_is_our_configuration_and_not_told(pair):
 async def test_no_connection_outlives_a_write(scene):
     await scene.write(create=True)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         while scene.pair.primary.connections:
             await asyncio.sleep(0.01)
 

@@ -8,6 +8,7 @@ import pytest
 from azure.storage.blob.aio import BlobServiceClient
 
 from tests.integration.probe_runs import environment, running
+from tests.timing import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.azurite]
 
@@ -26,7 +27,7 @@ async def test_an_interrupted_watch_sums_up_takes_away_what_it_made_and_leaves_n
 
         async def until(served_by: str, breaker: str) -> None:
             while not reads or (reads[-1]["served_by"], reads[-1]["breaker"]) != (served_by, breaker):
-                reads.append(json.loads(await asyncio.wait_for(watching.stdout.readline(), 20)))
+                reads.append(json.loads(await asyncio.wait_for(watching.stdout.readline(), PATIENCE)))
 
         await until("primary", "closed")
         pair.primary.fault("status", code=503)
@@ -35,7 +36,7 @@ async def test_an_interrupted_watch_sums_up_takes_away_what_it_made_and_leaves_n
         made = settings["PROBE_CONTAINER"] in await containers(pair)
         await until("primary", "closed")
         watching.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(watching.communicate(), 20)
+        out, err = await asyncio.wait_for(watching.communicate(), PATIENCE)
 
     *rest, last = (json.loads(each) for each in out.decode().splitlines())
     summary = last["summary"]
@@ -53,7 +54,7 @@ async def test_a_canary_that_replication_holds_back_is_told_as_not_arrived(pair)
     pair.replicator.lag = None
 
     async with running(environment(pair, "memory"), "watch", "--reads", "3", "--wait", "1") as watching:
-        out, err = await asyncio.wait_for(watching.communicate(), 20)
+        out, err = await asyncio.wait_for(watching.communicate(), PATIENCE)
 
     text = out.decode()
     assert "The canary did NOT arrive at the secondary within 1 s" in text

@@ -13,7 +13,7 @@ import pytest
 
 from probe.adapters.state import SIZE_LIMIT, FileStateStore, decode
 from probe.core.errors import StateConflict, StateError
-from tests.timing import soonest
+from tests.timing import PATIENCE, soonest
 from tests.unit.state_values import record
 
 SAVING_FOREVER = """
@@ -124,7 +124,7 @@ async def test_what_is_no_regular_file_is_told_at_once_and_neither_read_nor_wait
         path.symlink_to(os.devnull)
 
     with pytest.raises(StateError, match=r"no regular file.*PROBE_STATE must name a file") as caught:
-        await asyncio.wait_for(FileStateStore(path).load(0), 1)
+        await asyncio.wait_for(FileStateStore(path).load(0), PATIENCE)
 
     assert caught.value.error_type == "unreadable"
 

@@ -17,9 +17,9 @@ from azure.storage.queue.aio import QueueClient
 from probe.lab.account.azurite import ACCOUNT, KEY, Azurite
 from probe.lab.account.pair import Pair
 from probe.lab.functions.host import Host
+from tests.timing import PATIENCE
 
 APP = Path(__file__).parent / "apps" / "sample"
-PATIENCE = 30.0
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 
 from probe.core.report import time_text
 from probe.lab.run import hosted, instance
+from tests.timing import PATIENCE
 from tests.worker.test_function_app import get, settings
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
@@ -83,7 +84,7 @@ async def test_a_fleet_goes_over_the_queue_to_workers_that_each_live_for_their_m
     }
     async with churned(pair, "timer", **more) as timer, churned(pair, "queue", **more) as queue:
         assert (await timer.fire("probe_tick")).succeeded
-        async with asyncio.timeout(20), served(pair, **more) as http:
+        async with asyncio.timeout(PATIENCE), served(pair, **more) as http:
             body = {"shards": [{"ticks": 0}]}
             while [each["ticks"] for each in body["shards"]] != [1, 1]:
                 await asyncio.sleep(0.1)
@@ -124,7 +125,7 @@ async def test_make_run_with_churn_ticks_by_the_schedule_in_process_after_proces
     more = {"PROBE_VANTAGE": "run", "PROBE_CONTAINER": "run"}
     async with hosted(settings(pair, **{**QUICK, **more}), port=0, churn=True) as http:
         ticks = 0
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while ticks < 3:
                 await asyncio.sleep(0.2)
                 ticks = json.loads((await get(http.url("status")))[1])["shards"][0]["ticks"]

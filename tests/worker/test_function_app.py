@@ -22,6 +22,7 @@ from probe.lab.functions.config import Trigger
 from probe.lab.functions.host import Host
 from probe.lab.run import APP
 from tests.integration.probe_runs import environment
+from tests.timing import PATIENCE
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 NEVER = "0 0 0 1 1 *"
@@ -128,7 +129,7 @@ async def test_a_fleet_goes_over_the_queue_to_other_instances(pair):
 
     async with instance("probe_tick") as timer, instance("probe_shard") as queue, instance("status") as http:
         fired = await timer.fire("probe_tick")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while sum(each.succeeded for each in queue.invocations) < 3:
                 await asyncio.sleep(0.05)
         body = json.loads((await get(http.url("status") + "?format=json"))[1])
@@ -159,7 +160,7 @@ async def test_a_late_message_is_dropped_and_a_foreign_one_fails(pair):
             await queue.create_queue()
             await queue.send_message(json.dumps(late))
             await queue.send_message("not a shard")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(running.invocations) < 2:
                 await asyncio.sleep(0.05)
         outcomes = sorted(each.succeeded for each in running.invocations)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from probe.lab.functions.config import HostError
+from tests.timing import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 LEAVING = 20.0
@@ -100,7 +101,7 @@ class Served:
         return self
 
     async def line(self, text):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while text not in (line := (await self.process.stdout.readline()).decode()):
                 assert line, f"ended without {text!r}"
         return line

@@ -20,6 +20,7 @@ from probe.lab.functions.process import string
 from probe.lab.run import APP
 from probe.lab.telemetry.ingestion import Ingestion, Mode
 from tests.integration.probe_runs import environment, seed
+from tests.timing import PATIENCE
 
 session_loop = pytest.mark.asyncio(loop_scope="session")
 pytestmark = pytest.mark.platform
@@ -189,7 +190,7 @@ async def test_what_is_still_on_its_way_is_sent_when_the_worker_is_terminated(pa
             await invoke(running, 0)
             before = [each["data"]["baseType"] for each in ingestion.envelopes]
             os.kill(pid, signal.SIGTERM)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not _ended(pid):
                     await asyncio.sleep(0.02)
 
