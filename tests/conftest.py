@@ -5,10 +5,12 @@ asyncio's own, or with ``LAB_LOOP=uvloop`` the one that the Functions platform u
 asks for it.
 
 What Python compiles is kept, even where the machine forbids it: these tests start hundreds of processes.
+Ctrl-C is heard even where a shell began the tests in the background, whose jobs would ignore it for ever.
 """
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import PurePosixPath
 from typing import Any
@@ -26,6 +28,7 @@ FIRST = ("integration", "contract", "worker", "telemetry", "infra", "property", 
 LONG = ("long", "property")
 """Folders whose tests all have a long form."""
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -60,10 +63,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda each: ranks.get(each.path.parent.name, 0))
 
 
-@pytest.fixture(params=[os.environ.get("LAB_LOOP")] if os.environ.get("LAB_LOOP") else ["asyncio", "uvloop"])
-def worker_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the worker processes of a test run on each event loop in turn."""
-    monkeypatch.setenv("LAB_LOOP", request.param)
+@pytest.fixture
+def worker_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the worker processes of a test run on the platform's event loop, where none was asked for."""
+    monkeypatch.setenv("LAB_LOOP", os.environ.get("LAB_LOOP") or "uvloop")
 
 
 if os.environ.get("LAB_LOOP") == "uvloop":

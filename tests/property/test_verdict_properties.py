@@ -46,7 +46,7 @@ PROMISED = {
     },
     "write": {"outcome", "error_type", "reason", "sequence", "duration_seconds", "request_id"},
 }  # fmt: skip
-MORE = {"tick": {"result", "reason"}, "target": {"skipped"}, "transition": {"figures"}}
+MORE = {"tick": {"result", "reason"}, "target": {"maintenance_until", "skipped"}, "transition": {"figures"}}
 """What the document holds beyond the outline that it was promised by."""
 
 

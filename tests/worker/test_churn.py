@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from probe.core.report import time_text
-from probe.lab.run import hosted, instance
+from probe.lab.run import instance
 from tests.timing import PATIENCE
 from tests.worker.test_function_app import get, settings
 
@@ -118,16 +118,3 @@ async def test_a_worker_killed_in_the_middle_of_a_tick_loses_that_tick_and_no_ot
     assert (found["verdict"], found["write"]["sequence"]) == ("ok", 2)
     assert len(found["history"]) == 2
     assert found["at"] >= before
-
-
-@session_loop
-async def test_make_run_with_churn_ticks_by_the_schedule_in_process_after_process(pair):
-    more = {"PROBE_VANTAGE": "run", "PROBE_CONTAINER": "run"}
-    async with hosted(settings(pair, **{**QUICK, **more}), port=0, churn=True) as http:
-        ticks = 0
-        async with asyncio.timeout(PATIENCE):
-            while ticks < 3:
-                await asyncio.sleep(0.2)
-                ticks = json.loads((await get(http.url("status")))[1])["shards"][0]["ticks"]
-
-    assert {each.name for each in http.served} == {"status", "health"}

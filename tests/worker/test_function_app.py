@@ -95,11 +95,11 @@ async def test_an_outage_is_routed_around_and_left_in_the_real_worker(pair):
         pair,
         PROBE_VANTAGE=f"outage-{uuid.uuid4().hex[:6]}",  # a state of its own for each loop
         PROBE_SECONDARY_READS="5",
-        PROBE_SCHEDULE="* * * * * *",
-        PROBE_TICK_BUDGET="0.9",
-        PROBE_DEADLINE="0.3",
-        PROBE_CONNECT_TIMEOUT="0.3",
-        PROBE_SLOW_AFTER="0.3",
+        PROBE_SCHEDULE="*/2 * * * * *",
+        PROBE_TICK_BUDGET="1.9",
+        PROBE_DEADLINE="1.8",
+        PROBE_CONNECT_TIMEOUT="1.8",
+        PROBE_SLOW_AFTER="1.8",
     ) as running:
         url = running.url("status") + "?format=json"
         verdicts = []
@@ -110,7 +110,7 @@ async def test_an_outage_is_routed_around_and_left_in_the_real_worker(pair):
             await running.fire("probe_tick")
             target = json.loads((await get(url))[1])["targets"][0]
             verdicts.append((target["verdict"], target["breaker"]["state"]))
-            await asyncio.sleep(1.05)  # real time: a tick of the same second would be a duplicate
+            await asyncio.sleep(2.05)  # real time: a tick of the same two seconds would be a duplicate
 
     assert verdicts == [("ok", "closed"), ("rerouted", "open"), ("rerouted", "closed"), ("ok", "closed")]
 
@@ -187,12 +187,18 @@ async def test_settings_that_cannot_be_used_fail_the_tick_with_every_problem(pai
     assert "AccountKey" not in "".join(lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_make_run_ticks_by_the_schedule_and_ctrl_c_ends_it(tmp_path, number):
+@pytest.mark.parametrize(
+    ("more", "number"),
+    [
+        pytest.param([], signal.SIGINT, id="until Ctrl-C"),
+        pytest.param(["--churn"], signal.SIGTERM, id="process after process, until terminated"),
+    ],
+)
+def test_make_run_ticks_by_the_schedule_until_it_is_ended(tmp_path, more, number):
     """The command behind ``make run``, by the clock: real time is what is tested."""
     with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "probe.lab", "run", "--port", "0", "--admin-port", "0"],
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "probe.lab", "run", "--port", "0", "--admin-port", "0", *more],
             cwd=APP,
             stdout=out,
             stderr=subprocess.STDOUT,
