@@ -43,7 +43,11 @@ async def probe_shard(message: func.QueueMessage, context: func.Context) -> None
 
 
 @app.function_name("status")
-@app.route("status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+@app.route(
+    "status",
+    methods=["GET"],
+    auth_level=func.AuthLevel.ANONYMOUS if hosted.signs_in() else func.AuthLevel.FUNCTION,
+)
 async def status(req: func.HttpRequest) -> func.HttpResponse:
     """Return the status of every target, as a page or as JSON."""
     return func.HttpResponse(**await responses.status(req.headers, req.params))

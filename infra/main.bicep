@@ -87,6 +87,9 @@ param alertWebhookUri string = ''
 @description('The repository\'s address, for the runbook links in alerts, like https://github.com/OWNER/NAME.')
 param repositoryUrl string = ''
 
+@description('Client id of the app registration that people sign in with to see the status page; empty: only a function key in a header opens it.')
+param signInClientId string = ''
+
 @description('Private endpoints for all storage, reached from a network of each vantage; accounts made here are closed to the public.')
 param privateNetwork bool = false
 
@@ -321,6 +324,8 @@ module apps 'modules/vantage.bicep' = [
       schedule: intervalMinutes == 1 ? '0 * * * * *' : '0 */${intervalMinutes} * * * *'
       rpoSeconds: rpoSeconds
       traces: traces
+      runbookUrl: empty(repositoryUrl) ? '' : runbook
+      signInClientId: signInClientId
       furtherSettings: probeSettings
     }
     dependsOn: [hostEndpoints, targetEndpoints]

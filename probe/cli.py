@@ -360,7 +360,8 @@ def _asked(environment: Mapping[str, str], options: argparse.Namespace) -> list[
         problem = "--all-vantages: an app knows its own vantage only. Give --url once for each app."
         raise ConfigurationError((problem,))
     key = (options.key or environment.get("PROBE_STATUS_KEY", "")).strip() or None
-    places = [deployed.address(each, key) for each in options.url]
+    token = environment.get("PROBE_STATUS_TOKEN", "").strip() or None
+    places = [deployed.address(each, key, token) for each in options.url]
 
     async def body() -> list[dict[str, Any]]:
         async with _progress(f"Asking {len(places)} app(s)", timedelta(seconds=deployed.BOUND)):

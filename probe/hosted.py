@@ -60,6 +60,15 @@ def _record(*given: Any, **more: Any) -> logging.LogRecord:  # noqa: ANN401 - as
 _plain_record = logging.getLogRecordFactory()
 
 
+def signs_in() -> bool:
+    """Return whether the platform lets in only who has signed in, so that a key on top would keep people out.
+
+    Source: https://learn.microsoft.com/azure/app-service/reference-app-settings (WEBSITE_AUTH_ENABLED is
+    injected where it does); azure-functions-host#11394: functions behind it are anonymous.
+    """
+    return os.environ.get("WEBSITE_AUTH_ENABLED", "").strip().lower() == "true"
+
+
 @contextmanager
 def telling() -> Iterator[None]:
     """Tell an exception that passes, each problem of the settings in a line of its own."""

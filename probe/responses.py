@@ -1,8 +1,8 @@
 """What the HTTP functions answer.
 
-Rules: the status needs a key, and says what is wrong with the app, as a page to whoever asks for one and as
-JSON to all others; the health is anybody's, and says only whether ticks are fresh. What neither can say goes
-to the error stream.
+Rules: the status needs a key, or a sign-in where the platform asks for one, and says what is wrong with the
+app, as a page to whoever asks for one and as JSON to all others; the health is anybody's, and says only
+whether ticks are fresh. What neither can say goes to the error stream.
 """
 
 import json
@@ -12,13 +12,18 @@ from typing import Any
 from probe import compose, page
 from probe.core.errors import ConfigurationError
 from probe.core.times import time_text
-from probe.hosted import telling
+from probe.hosted import signs_in, telling
 from probe.status import SCHEMA, Health
 
 HTML, JSON = "text/html", "application/json"
 _REFRESHED = (5, 60)
 """Seconds after which a page asks for itself again: at the probe's own interval, within these."""
 _NOT_KEPT = {"Cache-Control": "no-store"}
+_SIGNED_IN = "x-ms-client-principal-id"
+"""Who has signed in. The platform sets it, and takes it away from what comes from outside.
+
+Source: https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
+"""
 _HEADERS = {
     **_NOT_KEPT,
     "Referrer-Policy": "no-referrer",
@@ -29,6 +34,8 @@ _HEADERS = {
 
 async def status(headers: Mapping[str, str], query: Mapping[str, str]) -> dict[str, Any]:
     """Return the status function's response; where the app cannot work at all, 500 with the ``problems``."""
+    if signs_in() and not headers.get(_SIGNED_IN):
+        return _answer("Sign in first.\n", 401, "text/plain")
     runbook, interval = None, _REFRESHED[1]
     try:
         with telling():

@@ -23,6 +23,10 @@ param shardQueue string
 param schedule string
 param rpoSeconds int
 param traces string
+@description('Where the runbook is, for the links of the status page; empty for no links.')
+param runbookUrl string
+@description('App registration that people sign in with to see the status page; empty: a function key in a header opens it.')
+param signInClientId string
 @description('Further settings of the probe; they go before the ones made here.')
 param furtherSettings labels
 
@@ -73,8 +77,14 @@ var probe = union(
     PROBE_TRACES: traces
     PROBE_VANTAGE: vantage
   },
+  empty(runbookUrl) ? {} : { PROBE_RUNBOOK_URL: runbookUrl },
   furtherSettings
 )
+
+// In place of a client secret: the identity signs for the app registration, which trusts it.
+// Source: https://learn.microsoft.com/azure/app-service/configure-authentication-provider-aad#use-a-managed-identity-instead-of-a-secret-preview
+var assertion = 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
+var signIn = empty(signInClientId) ? [] : [{ name: assertion, value: identity.properties.clientId }]
 
 var targets = flatten(map(connections, c => [
   { name: '${c.prefix}__blobServiceUri', value: c.primary }
@@ -129,7 +139,7 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      appSettings: concat(hostStorage, map(items(probe), s => { name: s.key, value: s.value }), targets, telemetry)
+      appSettings: concat(hostStorage, map(items(probe), s => { name: s.key, value: s.value }), signIn, targets, telemetry)
     }
   }
 
@@ -141,6 +151,34 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
   resource scm 'basicPublishingCredentialsPolicies' = {
     name: 'scm'
     properties: { allow: false }
+  }
+}
+
+// Who is not signed in is sent to do so; monitors go on asking for the health. Nothing else of the app answers HTTP.
+resource signInConfiguration 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(signInClientId)) {
+  parent: site
+  name: 'authsettingsV2'
+  properties: {
+    platform: { enabled: true }
+    globalValidation: {
+      requireAuthentication: true
+      unauthenticatedClientAction: 'RedirectToLoginPage'
+      redirectToProvider: 'azureactivedirectory'
+      excludedPaths: ['/api/health']
+    }
+    httpSettings: { requireHttps: true }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: signInClientId
+          clientSecretSettingName: assertion
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: { allowedAudiences: [signInClientId, 'api://${signInClientId}'] }
+      }
+    }
+    login: { tokenStore: { enabled: false } }
   }
 }
 

@@ -33,6 +33,10 @@ _KEYS = (
     "Set PROBE_STATUS_KEY to what this prints: az functionapp keys list --resource-group GROUP --name {app} "
     "--query functionKeys.default --output tsv"
 )
+_SIGNING_IN = (
+    "set PROBE_STATUS_TOKEN to what this prints: az account get-access-token --resource api://CLIENT-ID "
+    "--query accessToken --output tsv (CLIENT-ID: of the app registration that they sign in with)"
+)
 _STARTING = "is starting or broken. Try again in a minute; then look at the app's Log stream."
 _FAILURES = {
     _OK: "answers, but not with a status of this probe. Is it the right app?",
@@ -57,6 +61,7 @@ class Address:
     url: str
     host: str
     key: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
 
     @property
     def app(self) -> str:
@@ -65,7 +70,7 @@ class Address:
         return label if domain == "azurewebsites.net" else "APP"
 
 
-def address(url: str, key: str | None) -> Address:
+def address(url: str, key: str | None, token: str | None = None) -> Address:
     """Return where to ask. Raises ``ConfigurationError``; nothing of a query, where a key may be, is told."""
     try:
         parts = urlsplit(url.strip())
@@ -83,13 +88,16 @@ def address(url: str, key: str | None) -> Address:
         )
     if parts.query or parts.fragment:
         problems.append("--url: holds a query. Leave it out; a key goes into PROBE_STATUS_KEY.")
-    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-        problems.append("the key has characters that no key has. Copy it anew, without its quotes.")
+    for name, secret in (("key", key), ("token", token)):
+        if secret is not None and not (secret.isascii() and secret.isprintable() and " " not in secret):
+            problems.append(
+                f"the {name} has characters that no {name} has. Copy it anew, without its quotes."
+            )
     if problems:
         raise ConfigurationError(tuple(problems))
     path = parts.path.rstrip("/")
     path = path if path.endswith(PATH) else path + PATH
-    return Address(url=f"{parts.scheme}://{parts.netloc}{path}", host=host, key=key)
+    return Address(url=f"{parts.scheme}://{parts.netloc}{path}", host=host, key=key, token=token)
 
 
 def _is_loopback(host: str) -> bool:
@@ -106,6 +114,7 @@ async def status(at: Address) -> dict[str, Any]:
         "Accept-Encoding": "identity",
         "User-Agent": f"probe/{__version__}",
         **({"x-functions-key": at.key} if at.key else {}),
+        **({"Authorization": f"Bearer {at.token}"} if at.token else {}),
     }
     line = Line(url=at.url, limits=Limits(deadline=BOUND, connect=BOUND))
     try:
@@ -158,8 +167,8 @@ def _failure(at: Address, code: int, kind: str) -> str:
     if code in _REDIRECTS or (code == _OK and kind == "text/html"):
         return (
             f"{at.host} answers with a sign-in or another page, not with a status: something stands before "
-            "the app (App Service authentication, a proxy, a portal). Ask from a network without it, or "
-            f"exclude {PATH} from it."
+            f"the app. Where people sign in to it, {_SIGNING_IN}. A proxy or a portal: ask from a network "
+            "without it."
         )
     if code == _UNAUTHORIZED and at.key is None:
         code = _NO_KEY

@@ -63,6 +63,8 @@ FOREIGN = {
     "AzureWebJobsStorage__tableServiceUri",
     "PYTHON_ENABLE_OPENTELEMETRY",
 }
+ASSERTION = "OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID"
+"""With it the platform signs in with the app's identity, where a client secret would be."""
 OF_A_CONNECTION = ("blobServiceUri", "clientId", "credential", "secondaryBlobServiceUri")
 SECRETIVE = re.compile(
     r"listKeys|listAccountSas|listServiceSas|AccountKey=|SharedAccessSignature|sig=|listConnection|getSecret",
@@ -204,6 +206,37 @@ def site_hardening(site, resources, *, closed):
     return [f"{site['name']}: {name}" for name, right in wanted.items() if not right]
 
 
+def of_site(site, resources):
+    """Return the configuration of who signs in to a site, where it has one."""
+    found = of_type(resources, "Microsoft.Web/sites/config")
+    return [each for each in found if each["id"] == f"{site['id']}/config/authsettingsV2"]
+
+
+def sign_in_settings(site, resources):
+    return {ASSERTION} if of_site(site, resources) else set()
+
+
+def sign_in(resources):
+    """Where people sign in, nothing but the health is open, by the app's identity and over https."""
+    for site in of_type(resources, "Microsoft.Web/sites"):
+        for each in of_site(site, resources):
+            held = each["properties"]
+            asked, provider = held["globalValidation"], held["identityProviders"]["azureActiveDirectory"]
+            right = {
+                "on": held["platform"]["enabled"]
+                is asked["requireAuthentication"]
+                is provider["enabled"]
+                is True,
+                "what is open": asked["excludedPaths"] == ["/api/health"],
+                "https": held["httpSettings"]["requireHttps"] is True,
+                "no secret": provider["registration"]["clientSecretSettingName"] == ASSERTION,
+                "no tokens kept": held["login"]["tokenStore"]["enabled"] is False,
+                "the app's own identity": settings(site).get(ASSERTION)
+                == settings(site)["AzureWebJobsStorage__clientId"],
+            }
+            yield from (f"{site['name']}: {name}" for name, fine in right.items() if not fine)
+
+
 def secrets(resources, outputs):
     """Nothing fetches a key, and no output or setting looks like a secret.
 
@@ -261,7 +294,7 @@ def app_settings(resources):
             problems.append(f"{site['name']}: a setting twice")
         prefixes = {each["connection"] for each in json.loads(held["PROBE_TARGETS"])}
         connections = {f"{prefix}__{part}" for prefix in prefixes for part in OF_A_CONNECTION}
-        known = FOREIGN | connections | probe_settings.FIELDS.keys()
+        known = FOREIGN | connections | probe_settings.FIELDS.keys() | sign_in_settings(site, resources)
         problems += [f"{site['name']}: nothing reads {name}" for name in held.keys() - known]
         problems += [f"{site['name']}: {name} is missing" for name in (FOREIGN | connections) - held.keys()]
         problems += [f"{site['name']}: {problem}" for problem in as_read(held, site)]

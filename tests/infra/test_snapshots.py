@@ -66,6 +66,34 @@ def test_no_key_is_fetched_and_no_output_is_a_secret(name):
     assert judges.secrets(resources(name), document(name)["outputs"]) == []
 
 
+@pytest.mark.parametrize(("name", "sites"), [("default", 0), ("fleet", 3)])
+def test_people_sign_in_where_they_are_given_something_to_sign_in_with(name, sites):
+    found = resources(name)
+
+    assert list(judges.sign_in(found)) == []
+    assert sum(each["type"] == "Microsoft.Web/sites/config" for each in found) == sites
+
+
+SIGN_IN_FAULTS = {
+    "all of the app is open": (("globalValidation", "excludedPaths"), ["/*"]),
+    "nobody is asked": (("globalValidation", "requireAuthentication"), False),
+    "plain http": (("httpSettings", "requireHttps"), False),
+    "tokens are kept": (("login", "tokenStore", "enabled"), True),
+}
+
+
+@pytest.mark.parametrize("fault", SIGN_IN_FAULTS)
+def test_a_sign_in_that_lets_others_in_is_found(fault):
+    found, (path, value) = copy.deepcopy(resources("fleet")), SIGN_IN_FAULTS[fault]
+    (first, *_) = (each for each in found if each["type"] == "Microsoft.Web/sites/config")
+    held = first[PROPERTIES]
+    for step in path[:-1]:
+        held = held[step]
+    held[path[-1]] = value
+
+    assert len(list(judges.sign_in(found))) == 1
+
+
 def test_the_default_deployment_makes_one_of_each_and_nothing_else():
     kinds = [each["type"] for each in resources("default")]
 

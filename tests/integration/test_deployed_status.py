@@ -197,6 +197,16 @@ def test_whatever_answers_is_told_with_what_to_do(capsys, answer: bytes, said: s
     assert "Traceback" not in err
 
 
+def test_a_token_goes_in_its_header_and_on_no_output(capsys, monkeypatch):
+    monkeypatch.setenv("PROBE_STATUS_TOKEN", "t0ken.of.ours")
+    with answering(sends(response(document(OK)))) as (url, heads):
+        cli.main(["status", "--url", url])
+
+    out, err = capsys.readouterr()
+    assert "authorization: bearer t0ken.of.ours" in heads[0].lower()
+    assert "t0ken" not in out + err
+
+
 def test_without_a_key_it_says_so(capsys):
     with answering(sends(response("", 401))) as (url, heads):
         assert cli.main(["status", "--url", url]) == 3

@@ -89,6 +89,28 @@ def test_the_timer_is_persisted_only_where_its_interval_allows(indexed, schedule
     assert timer["useMonitor"] is monitored
 
 
+@pytest.mark.parametrize(
+    ("told", "level"), [("True", "ANONYMOUS"), ("False", "FUNCTION"), ("", "FUNCTION"), ("yes", "FUNCTION")]
+)
+def test_where_the_platform_asks_for_a_sign_in_no_key_is_asked_for_on_top(indexed, told: str, level: str):
+    found = bindings(indexed(WEBSITE_AUTH_ENABLED=told))
+
+    assert found["status"]["httpTrigger"]["authLevel"] == level
+    assert found["health"]["httpTrigger"]["authLevel"] == "ANONYMOUS"
+
+
+@pytest.mark.parametrize(("who", "code"), [(None, 401), ("", 401), ("7f2c", 200)])
+async def test_who_has_not_signed_in_is_told_nothing(serve, monkeypatch, who: str | None, code: int):
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+    headers = {} if who is None else {"X-MS-CLIENT-PRINCIPAL-ID": who}
+    asked = func.HttpRequest("GET", "https://app/api/status", headers=headers, body=b"")
+
+    response = await serve(App())["status"](asked)
+
+    assert response.status_code == code
+    assert (b"contoso" in response.get_body()) is (code == 200)
+
+
 def test_the_status_needs_a_key_and_health_does_not(indexed):
     found = bindings(indexed())
 

@@ -18,8 +18,8 @@ from probe.tick.steps import step_names
 from tests.docs.pages import PAGES, ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-OPERATORS = "PROBE_STATUS_KEY"
-"""The one that the command reads from an operator's shell, and no app has."""
+OPERATORS = {"PROBE_STATUS_KEY", "PROBE_STATUS_TOKEN"}
+"""Those that the command reads from an operator's shell, and no app has."""
 PARAMETERS = {"PROBE_MONITORED_ACCOUNT_ID"}
 """What begins like a setting and is a variable of the deployment."""
 GENERATED = re.compile(r"<!-- ([\w-]+):begin -->.*?<!-- \1:end -->", re.DOTALL)
@@ -52,8 +52,9 @@ def test_the_front_page_is_read_to_its_end():
 def test_every_setting_that_a_page_names_exists():
     named = {each for page in pages() for each in re.findall(r"`(PROBE_[A-Z_]+)", text(page))} - PARAMETERS
 
-    assert named == set(FIELDS) | {OPERATORS}
-    assert f'"{OPERATORS}"' in (ROOT / "probe" / "cli.py").read_text(encoding="utf-8")
+    assert named == set(FIELDS) | OPERATORS
+    command = (ROOT / "probe" / "cli.py").read_text(encoding="utf-8")
+    assert all(f'"{each}"' in command for each in OPERATORS)
 
 
 def test_every_verdict_has_its_row_and_every_row_is_a_verdict():

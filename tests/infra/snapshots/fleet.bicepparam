@@ -25,3 +25,4 @@ param retentionDays = 90
 param dailyCapGigabytes = 5
 param lockAccounts = true
 param storageRequestLogs = true
+param signInClientId = '11111111-2222-3333-4444-555555555555'
