@@ -86,10 +86,10 @@ def test_every_command_that_the_readme_names_exists(capsys):
 @pytest.mark.parametrize("page", pages())
 def test_every_make_target_that_a_page_names_exists(page: str):
     code = re.findall(r"```(?:console|sh)\n(.*?)```", text(page), re.DOTALL)
-    named = set(re.findall(r"^make ([a-z]+)", "\n".join(code), re.MULTILINE))
-    named |= set(re.findall(r"`make ([a-z]+)", text(page)))
+    named = set(re.findall(r"^make ([a-z-]+)", "\n".join(code), re.MULTILINE))
+    named |= set(re.findall(r"`make ([a-z-]+)", text(page)))
 
-    assert named <= set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named <= set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", pages())
