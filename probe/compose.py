@@ -55,6 +55,8 @@ class App:
     sending: telemetry.ProcessTelemetry | None = None
     shards: Sequence[Sequence[Target]] = field(init=False)
     memory: Memory = field(init=False)
+    running: set[int] = field(init=False, default_factory=set)
+    """The shards whose tick is under way in this process."""
     _health: tuple[datetime, Health] | None = field(init=False, default=None)
     _looking: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
@@ -63,8 +65,14 @@ class App:
         self.shards = fleet.shards(self.settings.targets, self.settings.shard_size)
 
     async def fire(self, firing: Firing) -> TickReport:
-        """Run one tick of a shard and log its line."""
-        report = await tick.run(self.world, self.shards[firing.shard], firing)
+        """Run one tick of a shard and log its line; one at a time, or what is slow would become slower."""
+        if firing.shard in self.running:
+            return await self._skipped(firing, "the tick before it is still running in this process")
+        self.running.add(firing.shard)
+        try:
+            report = await tick.run(self.world, self.shards[firing.shard], firing)
+        finally:
+            self.running.discard(firing.shard)
         self._health = None
         for level, line in lines.tick(report, self.unsaved_since(firing.shard)):
             ticks.log(level, line)
@@ -93,31 +101,30 @@ class App:
         why = fleet.dropped(
             message, now=self.world.clock(), interval=self.settings.interval, shards=len(self.shards)
         )
+        firing = Firing(
+            scheduled_at=message.scheduled_at, shard=message.shard, past_due=message.past_due, parent=parent
+        )
         if why is None:
-            await self.fire(
-                Firing(
-                    scheduled_at=message.scheduled_at,
-                    shard=message.shard,
-                    past_due=message.past_due,
-                    parent=parent,
-                )
-            )
-            return
-        log.warning("shard %d's message was dropped: %s", message.shard, why)
-        self.world.telemetry.emit(self._dropped(message, why), parent)
-        await self.world.telemetry.flush()
+            await self.fire(firing)
+        else:
+            await self._skipped(firing, why)
 
-    def _dropped(self, message: Message, why: str) -> TickReport:
-        return TickReport(
-            scheduled_at=message.scheduled_at,
+    async def _skipped(self, firing: Firing, why: str) -> TickReport:
+        """Count a tick that is not run."""
+        log.warning("the tick of shard %d at %s was skipped: %s", firing.shard, firing.scheduled_at, why)
+        report = TickReport(
+            scheduled_at=firing.scheduled_at,
             started_at=self.world.clock(),
             duration=timedelta(0),
-            past_due=message.past_due,
+            past_due=firing.past_due,
             vantage=self.settings.vantage,
-            shard=message.shard,
+            shard=firing.shard,
             result=Result.SKIPPED,
             reason=why,
         )
+        self.world.telemetry.emit(report, firing.parent)
+        await self.world.telemetry.flush()
+        return report
 
     def scheduled_at(self) -> datetime:
         """Return the schedule's time that a timer firing now stands for; it may fire up to 1 s early."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from probe.connections import LOOPBACK, same_place, unused
+from probe.core.budget import saving
 from probe.core.connection import Connection
 from probe.core.errors import ConfigurationError
 from probe.core.redaction import is_secret
@@ -40,7 +41,7 @@ FUNCTION_TIMEOUT = timedelta(minutes=5)
 _OWN_TIMEOUT = "AzureFunctionsJobHost__functionTimeout"
 """Overrides it: https://learn.microsoft.com/azure/azure-functions/functions-host-json#override-hostjson-values"""
 _AROUND_TICK = timedelta(seconds=30)
-"""What a tick may take beside its budget: loading the state, saving it in several tries, starting cold."""
+"""What a tick may take beside its budget and its flush: starting cold, above all."""
 _UTC_NAMES = ("utc", "etc/utc", "gmt", "etc/gmt", "zulu")
 
 
@@ -136,8 +137,8 @@ def _within_the_function(own: Environment, found: Mapping[str, str], problems: P
     name = "tick_budget" if own.tick_budget > own.flush else "flush"
     problem = (
         f"{held(own, name)}; with PROBE_{'FLUSH' if name == 'tick_budget' else 'TICK_BUDGET'} and "
-        f"{_AROUND_TICK.total_seconds():g} s for the state a tick could take {longest.total_seconds():g} s, "
-        f"and the host ends a function after {limit.total_seconds():g} s"
+        f"{_AROUND_TICK.total_seconds():g} s to start a tick could take {longest.total_seconds():g} s, and "
+        f"the host ends a function after {limit.total_seconds():g} s"
     )
     remedy = f"Set it lower, or {_OWN_TIMEOUT} to a longer time, hh:mm:ss, as far as the plan allows."
     problems.add(setting_name(name), problem, remedy)
@@ -250,11 +251,12 @@ def _target_warnings(target: Target, own: Environment) -> Iterator[str]:
             f"{target.name} has one endpoint as primary and as secondary: an outage of one is one of both, "
             "and no lag can show. Name the account's real secondary, or null for none"
         )
-    worst = worst_tick(target)
-    if worst.total_seconds() > own.tick_budget:
+    worst, whole = worst_tick(target), timedelta(seconds=own.tick_budget)
+    if worst > whole - saving(whole):
         yield (
-            f"{target.name}: with a silent primary a tick takes up to {worst.total_seconds():g} s, more than "
-            f"PROBE_TICK_BUDGET ({own.tick_budget:g}); it would be cut short"
+            f"{target.name}: with a silent primary a tick takes up to {worst.total_seconds():g} s, and of "
+            f"PROBE_TICK_BUDGET ({own.tick_budget:g}) {saving(whole).total_seconds():g} s are for saving: "
+            "it would be cut short"
         )
 
 

@@ -1,15 +1,17 @@
 """The tick, the one use case: measure every target of a shard, judge, remember, tell.
 
 Rules kept here: the breaker never gates the measurement; targets run side by side and none delays or fails
-another; what the budget cuts off is named, never dropped; measuring goes on when the state store is down;
-of two ticks at once, each folds its facts onto what the other saved. A duplicate or stale tick is skipped;
-of two that stand for the same time, the first to be saved is the tick, and the other tells nothing.
+another; what the budget cuts off is named, never dropped, and saving is within the budget; measuring goes on
+when the state store is down; of two ticks at once, each folds its facts onto what the other saved. A
+duplicate or stale tick is skipped; of two that stand for the same time, the first to be saved is the tick,
+and the other tells nothing.
 """
 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+from probe.core import budget
 from probe.core.canary import marked
 from probe.core.record import ShardRecord, TargetRecord
 from probe.core.report import Result, TargetReport, TickReport
@@ -32,19 +34,15 @@ async def run(world: World, targets: Sequence[Target], firing: Firing) -> TickRe
     Raises whatever a bug raises, after the other targets' findings were saved and told.
     """
     started_at, begun = world.clock(), world.monotonic()
-    # The loop's own clock, since asyncio's time-outs are set on it.
-    loop, budget = asyncio.get_running_loop(), world.budget.total_seconds()
-    ends_at = loop.time() + budget
-    store = Store(world, firing.shard)
+    ends_at = asyncio.get_running_loop().time() + world.budget.total_seconds()
+    store = Store(world, firing.shard, ends_at=ends_at)
     record = await store.load(started_at)
-    ends_at = max(
-        ends_at, loop.time() + budget / 2
-    )  # a slow store must not leave a tick nothing to measure in
     found: list[Found] = []
     reports: list[TargetReport] = []
     result = Result.SKIPPED
     if record is None or not record.has_run(firing.scheduled_at):
-        found = await _measure(world, targets, record, ends_at)
+        measured_by = ends_at - budget.saving(world.budget).total_seconds()
+        found = await _measure(world, targets, record, measured_by)
         saved = await store.save(firing, found)
         if saved is not None:
             reports, result = saved, _result(found)

@@ -1,13 +1,15 @@
 """The shard's document during one tick: loaded before it, folded onto and saved after it."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 
+from probe.core import budget
 from probe.core.errors import StateConflict, StateError
 from probe.core.reading import PATH_ERRORS
 from probe.core.record import ShardRecord, clamped
@@ -36,8 +38,11 @@ class Store:
     forgotten when the store is there again.
     """
 
-    def __init__(self, world: World, shard: int) -> None:
+    def __init__(self, world: World, shard: int, *, ends_at: float) -> None:
+        """``ends_at``: when the tick's budget is over, by the loop's clock, which time-outs are set on."""
         self._world, self._shard, self._token = world, shard, world.token()
+        self._ends_at = ends_at
+        self._life: bool | None = None
         self._loaded: Loaded | None = None
         self._heard = False
         self._newest: Known | None = None
@@ -49,8 +54,10 @@ class Store:
 
     async def load(self, now: datetime) -> ShardRecord | None:
         """Load the record; when the store is down, return what this process knows."""
+        loop, share = asyncio.get_running_loop(), budget.loading(self._world.budget)
         try:
-            self._loaded = await self._load(now)
+            async with _until(loop.time() + share.total_seconds()):
+                self._loaded = await self._load(now)
         except StateError as error:
             self._failed("load", error)
             known = self._known()
@@ -68,13 +75,15 @@ class Store:
         now = self._world.clock()
         if self._loaded is None:
             try:
-                self._loaded = await self._load(now)
+                async with _until(self._ends_at):
+                    self._loaded = await self._load(now)
             except StateError as error:
                 self._failed("load", error)
                 return await self._unsaved(firing, found, now, Fate.FAILED)
         losses = self._claimed()
         try:
-            return await self._folded_and_saved(firing, found, now, losses)
+            async with _until(self._ends_at):
+                return await self._folded_and_saved(firing, found, now, losses)
         except StateError as error:
             self._failed("save", error)
             self._world.losses.update(losses)
@@ -133,8 +142,10 @@ class Store:
         losses = self._claimed()
         if not any(losses.values()):
             return
+        ends_at = asyncio.get_running_loop().time() + budget.LOSSES.total_seconds()
         try:
-            await self._losses_saved(losses)
+            async with _until(ends_at):
+                await self._losses_saved(losses)
         except StateError:
             self._world.losses.update(losses)
 
@@ -170,9 +181,12 @@ class Store:
 
     async def _alive(self, found: Sequence[Found]) -> bool:
         """Return whether the probe has a network, asked only where nothing else of the tick says so."""
-        if not any(unheard(each.sides) for each in found):
-            return True
-        return (self._heard and self._world.store_is_remote) or await self._world.alive()
+        if self._life is None and any(unheard(each.sides) for each in found):
+            self._life = self._heard and self._world.store_is_remote
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._ends_at):
+                    self._life = self._life or await self._world.alive()
+        return self._life is not False
 
     def _known(self) -> Known | None:
         return self._world.last_known.get(self._shard)
@@ -208,6 +222,17 @@ class Store:
         log.warning("state store, %s: %s: %s", operation, error_type, message)
         self.problems.append(StateProblem(operation=operation, error_type=error_type, message=message))
         self.verdict = error_type
+
+
+@asynccontextmanager
+async def _until(ends_at: float) -> AsyncIterator[None]:
+    """Bound what is done with the store, beside its own bounds. Raises ``StateError`` when time is over."""
+    try:
+        async with asyncio.timeout_at(ends_at):
+            yield
+    except TimeoutError as error:
+        message = "no answer in the time that the tick's budget leaves; raise PROBE_TICK_BUDGET, or look why"
+        raise StateError(message, error_type="timeout") from error
 
 
 def _is_unsaved(error: StateError) -> bool:

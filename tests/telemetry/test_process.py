@@ -163,7 +163,7 @@ def test_a_silent_backend_keeps_a_terminated_process_no_longer_than_the_flush_bo
         code, took = terminated(silent.connection_string, "default")
 
     assert code == -signal.SIGTERM
-    assert 1.0 <= took < PATIENCE, "after which the exporter itself would give up"
+    assert 0.5 <= took < PATIENCE, "after which the exporter itself would give up"
 
 
 def test_a_process_that_ends_by_itself_does_not_wait_for_a_silent_backend():

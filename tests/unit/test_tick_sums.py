@@ -257,7 +257,7 @@ def test_losses_are_counted_on_what_another_tick_saved_meanwhile():
             pass
 
         async def quicker() -> None:
-            await fresh(probe, 1)
+            await probe.tick(NOON + MINUTE)
 
         probe.store.meanwhile = [nothing, quicker]
         await process.tick()

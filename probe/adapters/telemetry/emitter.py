@@ -1,8 +1,8 @@
 """The emitter: the ``Telemetry`` port over the backends and the console.
 
 Rules kept here: neither ``emit`` nor ``flush`` raises, whatever a backend or a bug does; ``emit`` only hands
-the report over, so that its cost does not grow with the fleet; ``flush`` and ``close`` together take no
-longer than one bound, and what is not sent by then goes on being sent behind it.
+the report over, so that its cost does not grow with the fleet; ``flush``, ``drain`` and ``close``
+together take no longer than one bound, and what is not sent by then goes on being sent behind it.
 """
 
 import asyncio
@@ -58,17 +58,17 @@ class Emitter:
         return {each.backend: each.claim() for each in self._senders}
 
     def drain(self) -> None:
-        """Send what is buffered and block until it was tried, for at most the bound; for SIGTERM."""
-        self._drain(time.monotonic() + self._bound)
+        """Send what is buffered and block until it was tried; for SIGTERM.
 
-    def _drain(self, deadline: float) -> None:
+        What the newest tick's flush has waited for already is not waited for again.
+        """
         for each in self._senders:
             each.start()
         for each in self._senders:
-            each.drain(deadline)
+            each.drain(self._deadline)
 
     def close(self) -> None:
         """Send what was not waited for yet, and end the threads."""
-        self._drain(self._deadline)
+        self.drain()
         for each in self._senders:
             each.stop()
