@@ -33,11 +33,17 @@ _NAMED = re.compile(
 )
 
 
-def is_secret(text: str) -> bool:
-    """Return whether a text may hold a secret, as it stands or percent-encoded, once or twice."""
+def is_secret(text: str, *, shortest: int = 20) -> bool:
+    """Return whether a text may hold a secret, as it stands or percent-encoded, once or twice.
+
+    ``shortest`` are the characters of a word that is suspect for looking random alone.
+    """
     decoded = unquote(text)
     return any(
-        _SAID.search(each) or _USER.search(each) or _SHAPED.search(each) or _has_random_word(each)
+        _SAID.search(each)
+        or _USER.search(each)
+        or _SHAPED.search(each)
+        or any(len(word) >= shortest and _is_random(word) for word in _WORD.findall(each))
         for each in {text, decoded, unquote(decoded)}
     )
 
@@ -48,10 +54,6 @@ def without_secrets(text: str) -> str:
         return text
     text = _NAMED.sub(r"\1…", _USER.sub("//…@", _QUERY.sub("?…", text)))
     return _WORD.sub(lambda word: "…" if _is_random(word[0]) else word[0], _SHAPED.sub("…", text))
-
-
-def _has_random_word(text: str) -> bool:
-    return any(_is_random(each) for each in _WORD.findall(text))
 
 
 def _is_random(word: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from probe.core.connection import Connection
+from probe.core.redaction import is_secret
 from probe.core.target import Forced, Location, Maintenance, Policy, Target
 
 PROBED = "ProbedStorage"
@@ -29,6 +30,13 @@ def _without_dots(name: str) -> str:
     """Refuse path segments that a client resolves on the way, so that another blob would be asked for."""
     if {".", ".."} & set(name.split("/")):
         raise ValueError("has a segment . or .., which no request keeps")
+    return name
+
+
+def _no_secret(name: str) -> str:
+    """Refuse what was pasted into the wrong setting: a name is shown, and forty random letters are none."""
+    if is_secret(name, shortest=40):
+        raise ValueError("looks like a key or a signature, and would be shown")
     return name
 
 
@@ -63,9 +71,15 @@ def window(text: str) -> Maintenance:
 
 
 BlobName = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00-\x1f?#\\]{1,1024}$"), AfterValidator(_without_dots)
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f?#\\]{1,1024}$"),
+    AfterValidator(_without_dots),
+    AfterValidator(_no_secret),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"), AfterValidator(_no_secret)
+]
+PageUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s#]+$"), AfterValidator(_no_secret)]
 
 
 class Rules(BaseModel):
@@ -159,9 +173,9 @@ class Environment(Rules):
     vantage: Name | None = Field(None, description="run location; else `REGION_NAME`, else `local`")
     traces: Literal["off", "failures", "all"] = Field("failures", description="which attempts become spans")
     flush: Seconds = Field(2, description="seconds that sending telemetry may add to a tick")
-    runbook_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s#]+$")] | None = Field(
-        None, description="where the runbook is, for the links of the status page: an https address"
-    )
+    runbook_url: (
+        Annotated[str, StringConstraints(pattern=r"^https://[^\s#]+$"), AfterValidator(_no_secret)] | None
+    ) = Field(None, description="where the runbook is, for the links of the status page: an https address")
 
 
 class Entry(Rules):

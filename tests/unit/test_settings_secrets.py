@@ -12,7 +12,7 @@ from probe import settings
 from probe.core.errors import ConfigurationError
 from probe.settings import ENTRY, FIELDS
 from probe.settings.problems import shown
-from tests.unit.settings_values import KEY, SIGNATURE, STRING, WORKING
+from tests.unit.settings_values import KEY, SIGNATURE, STRING, WORKING, load, problem
 
 MARK = "c2VjcmV0"
 """What every secret here contains."""
@@ -128,3 +128,14 @@ def test_no_list_of_targets_shows_a_secret(entries: list[dict[str, object]]):
     environment = {**WORKING, "StorageA": STRING, "PROBE_TARGETS": json.dumps(entries)}
 
     assert MARK not in printed(environment)
+
+
+@pytest.mark.parametrize("name", ["PROBE_BLOB", "PROBE_VANTAGE", "PROBE_RUNBOOK_URL"])
+def test_what_is_shown_as_it_is_takes_no_secret(name: str):
+    start = "https://a.example/" if name == "PROBE_RUNBOOK_URL" else ""
+    for secret in ("A1" + "bC3" * 14, *([KEY, SIGNATURE] if name != "PROBE_VANTAGE" else [])):
+        assert "looks like a key or a signature" in problem(**{name: start + secret})
+
+
+def test_a_long_name_of_all_kinds_of_letters_is_still_a_name():
+    assert load(PROBE_BLOB="HelloWorld2026Pictures/TheSecondOne2.png").targets[0].blob.startswith("Hello")
