@@ -22,9 +22,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
-from probe.core.canary import EPOCH
+from probe.core.canary import EPOCH, SEQUENCE_LIMIT
 from probe.core.errors import ConfigurationError, StateConflict, StateError
-from probe.core.record import OLDEST, SCHEMA, ShardRecord, carried_over
+from probe.core.record import OLDEST, SCHEMA, ShardRecord, carried_over, halved
 from probe.ports import Loaded
 
 BOUND = timedelta(seconds=3)
@@ -32,6 +32,7 @@ BOUND = timedelta(seconds=3)
 SIZE_LIMIT = 16 * 1024 * 1024
 """The most bytes that a document may have. A shard of 100 targets has about 1 MB; more is not ours."""
 TOO_BIG = f"it is bigger than {SIZE_LIMIT // 1024**2} MiB, so this project did not write it"
+_FARTHEST = 1e15
 _LOCK_POLL = 0.005
 _LOCK_SHARE = 0.8
 """Of a call's bound: what is waited for the lock, so that the message can still name it."""
@@ -49,33 +50,51 @@ def _adapter() -> TypeAdapter[ShardRecord]:
 @cache
 def _validator() -> SchemaValidator:
     """Return the record's validator; built once, since that takes longer than reading most documents."""
-    return SchemaValidator(_aware(_adapter().core_schema))
+    return SchemaValidator(_within(_adapter().core_schema))
 
 
-def _aware(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts and lists
-    """Return the schema with a zone required of every time, and that it be one that UTC has.
+_RANGES: dict[str, dict[str, Any]] = {
+    "datetime": {"tz_constraint": "aware", "ge": EPOCH, "le": datetime.max.replace(tzinfo=UTC)},
+    "int": {"ge": 0, "le": SEQUENCE_LIMIT, "strict": True},
+    "float": {"allow_inf_nan": False, "ge": -_FARTHEST, "le": _FARTHEST},
+    "bool": {"strict": True},
+}
+"""What a value of a type can be, wherever it stands.
 
-    A naive one breaks the tick that compares it, one at the end of the calendar whoever tells it.
-    """
+A naive time breaks the tick that compares it, one at the end of the calendar whoever tells it; no count is
+negative, and no figure so great that a sum of it is none.
+"""
+
+
+def _within(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts and lists
+    """Return the schema with the ranges of its values."""
     if isinstance(schema, list):
-        return [_aware(each) for each in schema]
+        return [_within(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: _aware(value) for key, value in schema.items()}
-    times = {"tz_constraint": "aware", "ge": EPOCH, "le": datetime.max.replace(tzinfo=UTC)}
-    return found | times if found.get("type") == "datetime" else found
+    found = {key: _within(value) for key, value in schema.items()}
+    return found | _RANGES.get(str(found.get("type")), {})
 
 
 def encode(record: ShardRecord) -> bytes:
-    """Return the document of a record: JSON, times in RFC 3339."""
-    return _adapter().dump_json(record)
+    """Return the document of a record: JSON, times in RFC 3339.
+
+    What would not be loaded again is made smaller first: a long outage of many targets has much to tell, and
+    its newer half is worth more than all of it to nobody.
+    """
+    document = _adapter().dump_json(record)
+    while len(document) > SIZE_LIMIT:
+        record = halved(record)
+        document = _adapter().dump_json(record)
+    return document
 
 
 def decode(document: bytes) -> ShardRecord:
     """Return the record in a document; fields that are not known are passed over.
 
-    One of an earlier schema is carried over: what it did not keep has its default. Raises ``UnreadableError``
-    when it is not JSON, not a record, or one of another schema.
+    Of a name that comes twice the last counts, and is checked as any other. One of an earlier schema is
+    carried over: what it did not keep has its default. Raises ``UnreadableError`` when it is not JSON, not a
+    record, one of another schema, or one that no probe can have come to.
     """
     try:
         record: ShardRecord = _validator().validate_json(document)
@@ -83,8 +102,11 @@ def decode(document: bytes) -> ShardRecord:
         raise UnreadableError(_why(document, error)) from None
     if not OLDEST <= record.schema <= SCHEMA:
         raise UnreadableError(_other_schema(record.schema))
-    if not all(each.ledger.is_sound for each in record.targets.values()):
-        raise UnreadableError("it has a sequence that no probe can have come to")
+    for each in record.targets.values():
+        if not each.ledger.is_sound:
+            raise UnreadableError("it has a sequence that no probe can have come to")
+        if not each.breaker.is_sound:
+            raise UnreadableError("it has a breaker that no probe can have come to")
     return record if record.schema == SCHEMA else carried_over(record)
 
 

@@ -204,6 +204,11 @@ class Breaker:
         """Return the breaker of a target that was never probed: closed."""
         return cls(since=now)
 
+    @property
+    def is_sound(self) -> bool:
+        """Return whether this can have come of facts: a saved breaker may have been written by anybody."""
+        return 1 <= self.multiplier <= MULTIPLIER_LIMIT
+
     def route(self, *, policy: Policy, now: datetime, geo: bool = True) -> Route:
         """Return how the next read goes. ``geo`` says that the target has a secondary."""
         if not geo:

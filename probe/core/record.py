@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from probe.core.breaker import Breaker, Fact, Transition
-from probe.core.canary import Stamp, unmarked
+from probe.core.canary import EPOCH, Stamp, unmarked
 from probe.core.event import Event, EventKind
 from probe.core.incident import Incident, Standing, incident_after
 from probe.core.look import Loss, is_of_other_state, is_ours
@@ -357,6 +357,38 @@ def remember(record: TargetRecord, entry: HistoryEntry, last: dict[str, Any]) ->
     history = sorted((*record.history, entry), key=lambda each: each.at)[-HISTORY_LIMIT:]
     latest = history[-1] is entry or record.last is None
     return replace(record, history=tuple(history), last=last if latest else record.last)
+
+
+def halved(record: ShardRecord) -> ShardRecord:
+    """Return the record with the older half of what it tells of each target left out.
+
+    Where there is nothing more to leave out, the half of the targets goes that was probed longest ago: those
+    that are in the settings no longer.
+    """
+    smaller = {name: _halved(each) for name, each in record.targets.items()}
+    if smaller == record.targets:
+        newest = sorted(smaller, key=lambda name: smaller[name].breaker.since, reverse=True)
+        newest.sort(key=lambda name: max((each.at for each in smaller[name].history), default=EPOCH))
+        smaller = {name: smaller[name] for name in newest[(len(newest) + 1) // 2 :]}
+    return replace(record, targets=smaller)
+
+
+def _halved(record: TargetRecord) -> TargetRecord:
+    def newer[T](each: tuple[T, ...]) -> tuple[T, ...]:
+        return each[len(each) // 2 :]
+
+    last, unseen = record.last, record.ledger.unseen
+    if last and last.get("reads"):
+        reads = [{**each, "attempts": []} for each in last["reads"]]
+        last = {**last, "reads": reads}
+    return replace(
+        record,
+        ledger=replace(record.ledger, unseen=(*unseen[:1], *unseen[1:-1:2], *unseen[1:][-1:])),
+        events=newer(record.events),
+        transitions=newer(record.transitions),
+        history=newer(record.history),
+        last=last,
+    )
 
 
 def carried_over(record: ShardRecord) -> ShardRecord:

@@ -1,16 +1,20 @@
 """The state's document: what is read back is what was kept; what cannot be trusted is refused, and why."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
 
-from probe.adapters.state import UnreadableError, aside_name, decode, encode
+from probe.adapters import state
+from probe.adapters.state import SIZE_LIMIT, UnreadableError, aside_name, decode, encode
 from probe.adapters.state_blob import safe
 from probe.core.breaker import Breaker, State
-from probe.core.record import ShardRecord, TargetRecord
+from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.replication import Ledger
+from probe.lab.world import MINUTE, run, target, world
+from probe.lab.world import NOON as NOON_THERE
 from tests.unit.state_values import NOON, record, records
 
 
@@ -135,5 +139,94 @@ def test_a_sequence_that_no_probe_can_have_come_to_is_refused(place, sequence):
     shown = {"sequence": sequence, "written_at": "2026-03-01T12:00:00Z", "sha256": "", "writer": "here"}
     document["targets"]["orders"]["ledger"][place] = sequence if place == "tried" else shown
 
-    with pytest.raises(UnreadableError, match="no probe can have come to"):
+    with pytest.raises(UnreadableError, match=r"no probe can have come to|less than or equal to"):
         decode(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("ticks",), "-1"),
+        (("ticks",), "true"),
+        (("targets", "orders", "ledger", "tried"), "-10"),
+        (("targets", "orders", "breaker", "multiplier"), "1e30"),
+        (("targets", "orders", "breaker", "multiplier"), "9"),
+        (("targets", "orders", "breaker", "multiplier"), "0"),
+        (("targets", "orders", "breaker", "epoch"), "-1"),
+        (("targets", "orders", "breaker", "totals", "primary_attempts"), "1e3"),
+        (("targets", "orders", "history", 0, "lag"), "NaN"),
+        (("targets", "orders", "history", 0, "worst_read"), "Infinity"),
+        (("targets", "orders", "history", 0, "last_sync_age"), "1e300"),
+        (("targets", "orders", "history", 0, "at"), '"0001-01-01T00:00:00+12:00"'),
+    ],
+    ids=str,
+)
+def test_a_value_that_no_probe_writes_is_refused_wherever_it_stands(place, value):
+    whole = record()
+    entry = HistoryEntry(
+        at=NOON, verdict="ok", primary="healthy", secondary=None, served_primary=5, served_secondary=0,
+        served_none=0, worst_read=0.1, lag=None, last_sync_age=None,
+    )  # fmt: skip
+    target = replace(whole.targets["orders"], history=(entry,))
+    document = json.loads(encode(replace(whole, targets={"orders": target})))
+    holder = document
+    for each in place[:-1]:
+        holder = holder[each]
+    holder[place[-1]] = "here"
+
+    with pytest.raises(UnreadableError):
+        decode(json.dumps(document).replace('"here"', value).encode())
+
+
+def test_of_a_name_that_comes_twice_the_last_is_checked_as_any_other():
+    with pytest.raises(UnreadableError, match="ticks"):
+        decode(b'{"schema": 2, "targets": {}, "ticks": 1, "ticks": -1}')
+
+
+SHARE = SIZE_LIMIT // 500
+"""The bytes of a target in the biggest shard (``PROBE_SHARD_SIZE``)."""
+
+
+async def outage(reads: int = 5, ticks: int = 150) -> TargetRecord:
+    """Let replication be stuck and the primary flap for two hours and more: all that is kept is full."""
+    probe = world(target(reads=reads, rpo=150 * MINUTE))
+    for number in range(ticks):
+        await probe.until(NOON_THERE + number * MINUTE)
+        probe.account.behave("503" if number // 6 % 2 else "ok", "stale" if number else "ok")
+        await probe.tick()
+    return probe.store.records[0].targets["contoso"]
+
+
+@pytest.mark.parametrize(("reads", "ticks"), [(5, 150), (40, 70)])
+def test_the_fullest_shard_is_loaded_again_with_the_newer_part_of_what_it_tells(reads, ticks, monkeypatch):
+    """500 such targets had 40 MB, and 16 MiB are read: from the 78th tick on nothing was loaded again."""
+    monkeypatch.setattr(state, "SIZE_LIMIT", 10 * SHARE)
+    full = run(outage(reads, ticks))
+    everyone = ShardRecord(targets={f"target-{number}": full for number in range(10)})
+
+    found = decode(encode(everyone))
+
+    seen = found.targets["target-0"]
+    assert len(encode(everyone)) <= 10 * SHARE
+    assert list(found.targets) == list(everyone.targets)
+    assert (seen.breaker, seen.standings, seen.incident) == (full.breaker, full.standings, full.incident)
+    assert seen.ledger.unseen[0] == full.ledger.unseen[0], "the lag is as it was"
+    assert seen.ledger.unseen[-1] == full.ledger.unseen[-1]
+    for name in ("history", "events", "transitions"):
+        kept, all_of_it = getattr(seen, name), getattr(full, name)
+        assert len(all_of_it) // 4 <= len(kept) < len(all_of_it)
+        assert kept == all_of_it[-len(kept) :]
+    assert len(seen.last["reads"]) == reads
+    assert decode(encode(found)) == found
+
+
+def test_a_shard_that_holds_more_than_was_ever_set_forgets_who_was_probed_longest_ago(monkeypatch):
+    monkeypatch.setattr(state, "SIZE_LIMIT", 10 * SHARE)
+    full = run(outage())
+    late = replace(full, history=(replace(full.history[-1], at=full.history[-1].at + MINUTE),))
+    targets = {"late": late, **{f"gone-{number}": full for number in range(100)}}
+
+    found = decode(encode(ShardRecord(targets=targets)))
+
+    assert "late" in found.targets
+    assert len(found.targets) < len(targets)
