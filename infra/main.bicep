@@ -50,7 +50,7 @@ param intervalMinutes 1 | 2 | 5 = 1
 @maxValue(1440)
 param rpoMinutes int = 15
 
-@description('The share of ticks, in percent, in which every read must be served.')
+@description('The share of reads, in percent, that must be served.')
 param sloPercent '99' | '99.5' | '99.9' | '99.95' | '99.99' = '99.9'
 
 @description('Which attempts leave a span: none, the failed ones, or all.')
@@ -76,6 +76,15 @@ param retentionDays int = 30
 @minValue(-1)
 @maxValue(100)
 param dailyCapGigabytes int = 1
+
+@description('Minutes between two looks at each app\'s /api/health from outside of it and of the workspace; 0 for none.')
+param heartbeatMinutes 0 | 5 | 10 | 15 = 10
+
+@description('A query rule for each severity instead of one for all, for whoever routes by Azure\'s own field; it costs three times as much.')
+param alertRulePerSeverity bool = false
+
+@description('When this deployment begins; nobody is woken within an hour of it by what settles by itself. Leave it out.')
+param deployedAt string = utcNow('yyyy-MM-ddTHH:mm:ssZ')
 
 @description('Mail address for alerts; empty for none.')
 param alertEmail string = ''
@@ -339,12 +348,25 @@ module alerts 'modules/alerts.bicep' = {
     location: home
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
+    applicationInsightsId: monitoring.outputs.applicationInsightsId
     actionGroupId: monitoring.outputs.actionGroupId
     accountIds: map(
       filter(targets, target => toLower(split(target.id, '/')[2]) == toLower(subscription().subscriptionId)),
       target => target.id
     )
+    targets: map(targets, target => target.name)
+    vantageCount: length(vantages)
+    heartbeats: [
+      for (vantage, i) in (heartbeatMinutes == 0 ? [] : vantages): {
+        vantage: vantage
+        name: 'heartbeat-${vantage}-${token}'
+        url: 'https://${apps[i].outputs.hostName}/api/health'
+      }
+    ]
+    heartbeatMinutes: heartbeatMinutes
     expectedPairs: expectedPairs
+    deployedAt: deployedAt
+    rulePerSeverity: alertRulePerSeverity
     intervalMinutes: intervalMinutes
     sloPercent: sloPercent
     rpoSeconds: rpoSeconds

@@ -1,255 +1,85 @@
-// Who is woken by what. Each rule runs a query of infra/queries with its parameters (the query's first lines) set to
-// this deployment's schedule, objectives and targets; each names its entry of the runbook.
+// Who is woken by what. What can go wrong stands in conditions.json, each condition once; here is only how Azure looks
+// for it: a metric alert for each of what nobody may wait for, and one query for all conditions together.
 
-import { labels } from 'shared.bicep'
+import { heartbeat, labels } from 'shared.bicep'
 
 param location string
 param tags labels
 param workspaceId string
+param applicationInsightsId string
 param actionGroupId string
 @description('Ids of the watched accounts that the platform\'s own metric alert can reach: those of this subscription.')
 param accountIds string[]
-@description('The list in probe-silent.kql: each pair of target and vantage that ought to report.')
+@description('The names of the targets.')
+param targets string[]
+@description('The list in conditions.kql: each pair of target and vantage that ought to report.')
 param expectedPairs string
+param vantageCount int
+@description('The apps whose health is asked for from outside; none where nobody asks.')
+param heartbeats heartbeat[]
+@description('Minutes between two such questions.')
+param heartbeatMinutes int
 @description('Minutes between two ticks.')
 param intervalMinutes int
 @description('The share of reads, in percent, that must be served; text, since Bicep knows no fractions.')
 param sloPercent string
 param rpoSeconds int
+@description('When this deployment began, UTC: what settles by itself is told from an hour later on.')
+param deployedAt string
+@description('A rule for each severity, so that Azure\'s own field has it, at the price of three rules.')
+param rulePerSeverity bool
 param runbook string
 
-// Windows follow the schedule, in the sizes that rules allow. Telemetry arrives minutes late, so that the newest part
-// of a window is thin: the short ones hold at least five ticks.
-var windows = {
-  '1': { verdict: 'PT10M', routing: 'PT15M', silence: 'PT15M', recent: '15m' }
-  '2': { verdict: 'PT15M', routing: 'PT30M', silence: 'PT30M', recent: '30m' }
-  '5': { verdict: 'PT30M', routing: 'PT45M', silence: 'PT1H', recent: '45m' }
+var conditions = loadJsonContent('../conditions.json')
+
+// At a slower schedule as many ticks take longer. Each time stands in the query as a literal, which is all that a rule
+// takes there, and each but once with its meaning: in sight, silent, quiet before, maintained until lately.
+var times = {
+  '1': { sight: '10m', silent: '6m', quiet: '40m', maintained: '15m', metric: 'PT5M' }
+  '2': { sight: '15m', silent: '9m', quiet: '45m', maintained: '20m', metric: 'PT5M' }
+  '5': { sight: '30m', silent: '18m', quiet: '60m', maintained: '35m', metric: 'PT15M' }
 }[string(intervalMinutes)]
 
-var minimumFailures = intervalMinutes == 1 ? 3 : 2
-var minimumTicks = intervalMinutes == 1 ? 3 : 2
-
-var readsFailing = replace(
-  loadTextContent('../queries/reads-failing.kql'),
-  'let minimum_failures = 3;',
-  'let minimum_failures = ${minimumFailures};'
-)
-var endpointVerdict = replace(
-  loadTextContent('../queries/endpoint-verdict.kql'),
-  'let minimum_ticks = 3;',
-  'let minimum_ticks = ${minimumTicks};'
-)
-var probeBlind = replace(
-  loadTextContent('../queries/probe-blind.kql'),
-  'let minimum_ticks = 3;',
-  'let minimum_ticks = ${minimumTicks};'
-)
-var sloBurn = replace(
-  replace(
-    loadTextContent('../queries/slo-burn.kql'),
-    'let slo_percent = 99.9;',
-    'let slo_percent = ${sloPercent};'
-  ),
-  'let minimum_failures = 3;',
-  'let minimum_failures = ${minimumFailures};'
-)
-var lagOverRpo = replace(
-  loadTextContent('../queries/lag-over-rpo.kql'),
-  'let rpo_seconds = 900;',
-  'let rpo_seconds = ${rpoSeconds};'
-)
-var redundancy = replace(
-  loadTextContent('../queries/redundancy.kql'),
-  'let minimum_ticks = 3;',
-  'let minimum_ticks = ${minimumTicks};'
-)
-var stateUnsaved = replace(
-  loadTextContent('../queries/state-unsaved.kql'),
-  'let minimum_errors = 5;',
-  'let minimum_errors = ${2 * minimumTicks - 1};'
-)
-var probeSilent = replace(
-  loadTextContent('../queries/probe-silent.kql'),
-  '["store", "francecentral"];',
-  expectedPairs
+var limits = map(
+  filter(conditions, each => contains(each.by, 'query')),
+  each => {
+    severity: each.severity
+    row: join(
+      [
+        '"${each.name}"'
+        '"${each.severity}"'
+        string(intervalMinutes == 1 ? each.least : each.leastSlower)
+        string(each.share)
+        each.settles ? 'true' : 'false'
+        '"${each.first} ${runbook}#${each.name}"'
+      ],
+      ', '
+    )
+  }
 )
 
-// severity: 0 critical, 1 error, 2 warning. measure: a column of the query, compared with the threshold.
-var rules = [
-  {
-    name: 'reads-failing'
-    severity: 0
-    title: 'Client reads fail'
-    summary: 'Reads are served by neither location, seen from every vantage.'
-    query: readsFailing
-    window: windows.verdict
-    measure: 'FailingVantages'
-    threshold: 0
-    dimensions: ['Target']
-  }
-  {
-    name: 'reads-failing-in-part'
-    severity: 2
-    title: 'Client reads fail from some vantages'
-    summary: 'Reads are served by neither location from some vantages, but served from others.'
-    query: replace(readsFailing, 'let everywhere = true;', 'let everywhere = false;')
-    window: windows.verdict
-    measure: 'FailingVantages'
-    threshold: 0
-    dimensions: ['Target']
-  }
-  {
-    name: 'endpoint-down'
-    severity: 1
-    title: 'An endpoint is down'
-    summary: 'The probe finds an endpoint down in most of its ticks.'
-    query: endpointVerdict
-    window: windows.verdict
-    measure: 'Hits'
-    threshold: 0
-    dimensions: ['Target', 'Endpoint']
-  }
-  {
-    name: 'rerouted'
-    severity: 2
-    title: 'Reads are rerouted to the secondary'
-    summary: 'The breaker keeps most reads away from the primary.'
-    query: loadTextContent('../queries/rerouted.kql')
-    window: windows.routing
-    measure: 'FromSecondary'
-    threshold: 0
-    dimensions: ['Target']
-  }
-  {
-    name: 'flapping'
-    severity: 2
-    title: 'The breaker flaps'
-    summary: 'The breaker opens from closed again and again within the hour.'
-    query: loadTextContent('../queries/flapping.kql')
-    window: 'PT1H'
-    measure: 'Openings'
-    threshold: 0
-    dimensions: ['Target', 'Vantage']
-  }
-  {
-    name: 'lag-over-rpo'
-    severity: 1
-    title: 'The secondary is behind the RPO'
-    summary: 'A failover now may lose more than ${rpoSeconds} seconds of writes, by the recovery point or by what is seen.'
-    query: lagOverRpo
-    window: windows.verdict
-    measure: 'Seconds'
-    threshold: rpoSeconds
-    dimensions: ['Target', 'Measure']
-  }
-  {
-    name: 'geo-redundancy-lost'
-    severity: 1
-    title: 'There is no second copy to rely on'
-    summary: 'Unprotected: the secondary is gone or cannot be read, or Azure says that replication does not run.'
-    query: redundancy
-    window: windows.verdict
-    measure: 'Hits'
-    threshold: 0
-    dimensions: ['Target']
-  }
-  {
-    name: 'writes-lost'
-    severity: 0
-    title: 'Writes are gone from the primary'
-    summary: 'The account failed over and lost acknowledged writes, or the canary was deleted.'
-    query: loadTextContent('../queries/writes-lost.kql')
-    window: windows.silence
-    measure: 'Times'
-    threshold: 0
-    dimensions: ['Target', 'Event']
-  }
-  {
-    name: 'canary-bad'
-    severity: 1
-    title: 'The canary is corrupt or missing'
-    summary: 'An endpoint answers, but not with what was written.'
-    query: replace(
-      replace(endpointVerdict, 'dynamic(["down"])', 'dynamic(["corrupt", "missing"])'),
-      'let share = 0.5;',
-      'let share = 0.0;'
-    )
-    window: windows.verdict
-    measure: 'Hits'
-    threshold: 0
-    dimensions: ['Target', 'Endpoint']
-  }
-  {
-    name: 'denied'
-    severity: 2
-    title: 'The probe is denied'
-    summary: 'An endpoint answers 401 or 403: the probe\'s own grant is missing.'
-    query: replace(endpointVerdict, 'dynamic(["down"])', 'dynamic(["denied"])')
-    window: windows.verdict
-    measure: 'Hits'
-    threshold: 0
-    dimensions: ['Target', 'Endpoint']
-  }
-  {
-    name: 'probe-blind'
-    severity: 2
-    title: 'The probe cannot tell'
-    summary: 'The verdict is inconclusive: the vantage itself seems to be cut off.'
-    query: probeBlind
-    window: windows.verdict
-    measure: 'Blind'
-    threshold: 0
-    dimensions: ['Target', 'Vantage']
-  }
-  {
-    name: 'state-unsaved'
-    severity: 2
-    title: 'The probe cannot keep its state'
-    summary: 'Ticks run and cannot load or save: do not restart the app, its memory is all there is.'
-    query: stateUnsaved
-    window: windows.verdict
-    measure: 'Errors'
-    threshold: 0
-    dimensions: ['Vantage', 'Operation']
-  }
-  {
-    name: 'slo-burn-fast'
-    severity: 1
-    title: 'The error budget burns fast'
-    summary: 'At this speed two days spend the budget of a month (objective ${sloPercent} %).'
-    query: replace(sloBurn, 'ago(10m)', 'ago(${windows.recent})')
-    window: 'PT1H'
-    measure: 'Burn'
-    threshold: 14
-    dimensions: ['Target']
-  }
-  {
-    name: 'slo-burn-slow'
-    severity: 2
-    title: 'The error budget burns slowly'
-    summary: 'At this speed twenty days spend the budget of a month (objective ${sloPercent} %).'
-    query: replace(
-      replace(replace(sloBurn, 'ago(1h)', 'ago(2d)'), 'ago(10m)', 'ago(6h)'),
-      'let burn = 14.4;',
-      'let burn = 1.5;'
-    )
-    window: 'P2D'
-    measure: 'Burn'
-    threshold: 1
-    dimensions: ['Target']
-  }
-  {
-    name: 'probe-silent'
-    severity: 1
-    title: 'The probe is silent'
-    summary: 'A vantage has stopped reporting on a target: no news is not good news.'
-    query: probeSilent
-    window: windows.silence
-    measure: ''
-    threshold: 0
-    dimensions: ['Target', 'Vantage']
-  }
+var set = [
+  { from: '["store", "francecentral"];', to: expectedPairs }
+  { from: 'let deployed = datetime(2000-01-01);', to: 'let deployed = datetime(${deployedAt});' }
+  { from: 'let rpo_seconds = 900;', to: 'let rpo_seconds = ${rpoSeconds};' }
+  { from: 'let slo_percent = 99.9;', to: 'let slo_percent = ${sloPercent};' }
+  { from: 'ago(40m)', to: 'ago(${times.quiet})' }
+  { from: 'ago(15m)', to: 'ago(${times.maintained})' }
+  { from: 'ago(10m)', to: 'ago(${times.sight})' }
+  { from: 'ago(6m)', to: 'ago(${times.silent})' }
 ]
+var query = reduce(
+  set,
+  loadTextContent('../queries/conditions.kql'),
+  (text, each) => replace(text, each.from, each.to)
+)
+var rules = rulePerSeverity
+  ? [
+      { name: 'conditions-0', severity: 0, severities: [0] }
+      { name: 'conditions-1', severity: 1, severities: [1] }
+      { name: 'conditions-2', severity: 2, severities: [2] }
+    ]
+  : [{ name: 'conditions', severity: 1, severities: [0, 1, 2] }]
 
 resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for rule in rules: {
@@ -258,52 +88,120 @@ resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
     tags: tags
     kind: 'LogAlert'
     properties: {
-      displayName: 'Storage probe: ${rule.title}'
-      description: '${rule.summary} Runbook: ${runbook}#${rule.name}'
+      displayName: 'Storage probe: ${rule.name}'
+      description: 'Condition says what, Severity how bad (0 the worst), Target and Side where, Situation since when and who serves, First what to do first; the metric value is how many seconds of writes a failover now would lose, -1 where nobody knows. Runbook: ${runbook}'
       enabled: true
       severity: rule.severity
       scopes: [workspaceId]
       targetResourceTypes: ['Microsoft.OperationalInsights/workspaces']
-      evaluationFrequency: rule.window == 'P2D' ? 'PT1H' : 'PT5M'
-      windowSize: rule.window
+      evaluationFrequency: 'PT5M'
+      // Every time stands in the query; with ago() in it, two days are in sight whatever stands here.
+      windowSize: 'PT5M'
+      overrideQueryTimeRange: 'P2D'
       autoMitigate: true
       checkWorkspaceAlertsStorageConfigured: false
-      // A new workspace does not know its tables until the first row arrives; the repository's tests bind each query.
+      // A new workspace does not know its tables until the first row arrives; the repository's tests bind the query.
       skipQueryValidation: true
       criteria: {
         allOf: [
-          union(
-            {
-              query: rule.query
-              timeAggregation: empty(rule.measure) ? 'Count' : 'Maximum'
-              operator: 'GreaterThan'
-              threshold: rule.threshold
-              dimensions: map(rule.dimensions, name => { name: name, operator: 'Include', values: ['*'] })
-              failingPeriods: { minFailingPeriodsToAlert: 1, numberOfEvaluationPeriods: 1 }
-            },
-            empty(rule.measure) ? {} : { metricMeasureColumn: rule.measure }
-          )
+          {
+            query: replace(
+              query,
+              '["endpoint-down", "1", 2, 50, false, "See the runbook."];',
+              '[${join(map(filter(limits, each => contains(rule.severities, each.severity)), each => each.row), ', ')}];'
+            )
+            // Every row is to be told, whatever would be lost: the least is -1.
+            timeAggregation: 'Maximum'
+            metricMeasureColumn: 'LossSeconds'
+            operator: 'GreaterThan'
+            threshold: -2
+            dimensions: map(
+              ['Condition', 'Severity', 'Target', 'Side', 'Situation', 'First'],
+              name => { name: name, operator: 'Include', values: ['*'] }
+            )
+            failingPeriods: { minFailingPeriodsToAlert: 1, numberOfEvaluationPeriods: 1 }
+          }
         ]
       }
-      actions: {
-        actionGroups: [actionGroupId]
-        customProperties: { runbook: '${runbook}#${rule.name}' }
+      actions: { actionGroups: [actionGroupId] }
+    }
+  }
+]
+
+// What nobody may wait for, by the metric that Application Insights itself makes of the results as they arrive, whoever
+// sent them: https://learn.microsoft.com/azure/azure-monitor/app/standard-metrics. It is looked at each minute.
+var alarms = flatten(map(targets, target => [
+  { target: target, side: 'reads', result: 'reads failing', condition: 'reads-failing' }
+  { target: target, side: 'primary', result: 'primary down', condition: 'endpoint-down' }
+  { target: target, side: 'secondary', result: 'secondary down', condition: 'endpoint-down' }
+]))
+
+resource alarmAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for alarm in alarms: {
+    name: '${alarm.condition}-${alarm.target}-${alarm.side}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: '${alarm.target}, ${alarm.side}: ${filter(conditions, each => each.name == alarm.condition)[0].summary} First: ${filter(conditions, each => each.name == alarm.condition)[0].first} Who serves and what would be lost: python -m probe status --url. Runbook: ${runbook}#${alarm.condition}'
+      enabled: true
+      severity: filter(conditions, each => each.name == alarm.condition)[0].severity
+      scopes: [applicationInsightsId]
+      evaluationFrequency: 'PT1M'
+      windowSize: times.metric
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: concat(
+          [
+            {
+              name: 'told'
+              criterionType: 'StaticThresholdCriterion'
+              metricNamespace: 'microsoft.insights/components'
+              metricName: 'availabilityResults/count'
+              dimensions: [
+                { name: 'availabilityResult/name', operator: 'Include', values: ['${alarm.target} ${alarm.result}'] }
+              ]
+              operator: 'GreaterThan'
+              threshold: 1
+              timeAggregation: 'Count'
+            }
+          ],
+          // A vote of the vantages: it is the account, and not the network of one of them.
+          vantageCount == 1
+            ? []
+            : [
+                {
+                  name: 'seen by most'
+                  criterionType: 'StaticThresholdCriterion'
+                  metricNamespace: 'microsoft.insights/components'
+                  metricName: 'availabilityResults/availabilityPercentage'
+                  dimensions: [
+                    { name: 'availabilityResult/name', operator: 'Include', values: ['${alarm.target} ${alarm.side}'] }
+                  ]
+                  operator: 'LessThan'
+                  threshold: 50
+                  timeAggregation: 'Average'
+                }
+              ]
+        )
       }
+      actions: [{ actionGroupId: actionGroupId, webHookProperties: { runbook: '${runbook}#${alarm.condition}' } }]
     }
   }
 ]
 
 // What Azure itself says of the account, for the day on which the probe is the thing that broke. It sees only requests
 // that reached the service, so it cannot stand for the probe.
+var ofPlatform = filter(conditions, each => each.name == 'platform-availability')[0]
 resource platformAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
   for accountId in accountIds: {
     name: 'platform-availability-${last(split(accountId, '/'))}'
     location: 'global'
     tags: tags
     properties: {
-      description: 'Azure counts failed requests on an endpoint of this account. Runbook: ${runbook}#platform-availability'
+      description: '${ofPlatform.summary} First: ${ofPlatform.first} Runbook: ${runbook}#platform-availability'
       enabled: true
-      severity: 2
+      severity: ofPlatform.severity
       scopes: [accountId]
       evaluationFrequency: 'PT5M'
       windowSize: 'PT15M'
@@ -324,6 +222,79 @@ resource platformAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
         ]
       }
       actions: [{ actionGroupId: actionGroupId, webHookProperties: { runbook: '${runbook}#platform-availability' } }]
+    }
+  }
+]
+
+// The second channel: a workflow outside of the app and of the workspace asks each app for its health, and a run that
+// got no 200 has failed. It begins an hour after a deployment, when there is an app to ask.
+var ofHeartbeat = filter(conditions, each => each.name == 'heartbeat')[0]
+// Not every set of type data has this provider.
+#disable-next-line BCP081 unchecked-rule
+resource workflows 'Microsoft.Logic/workflows@2019-05-01' = [
+  for each in heartbeats: {
+    name: each.name
+    location: location
+    tags: tags
+    properties: {
+      state: 'Enabled'
+      definition: {
+        '$schema': 'https://schema.management.azure.com/providers/Microsoft.Logic/schemas/2016-06-01/workflowdefinition.json#'
+        contentVersion: '1.0.0.0'
+        triggers: {
+          due: {
+            type: 'Recurrence'
+            recurrence: {
+              frequency: 'Minute'
+              interval: heartbeatMinutes
+              startTime: dateTimeAdd(deployedAt, 'PT1H', 'yyyy-MM-ddTHH:mm:ssZ')
+            }
+          }
+        }
+        actions: {
+          health: {
+            type: 'Http'
+            inputs: {
+              method: 'GET'
+              uri: each.url
+              // An instance may have to start first.
+              retryPolicy: { type: 'fixed', count: 2, interval: 'PT20S' }
+            }
+          }
+        }
+      }
+    }
+  }
+]
+
+resource heartbeatAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for (each, i) in heartbeats: {
+    name: 'heartbeat-${each.vantage}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: '${each.vantage}: ${ofHeartbeat.summary} First: ${ofHeartbeat.first} Runbook: ${runbook}#heartbeat'
+      enabled: true
+      severity: ofHeartbeat.severity
+      scopes: [workflows[i].id]
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT15M'
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            name: 'failed'
+            criterionType: 'StaticThresholdCriterion'
+            metricNamespace: 'Microsoft.Logic/workflows'
+            metricName: 'RunsFailed'
+            operator: 'GreaterThan'
+            threshold: 0
+            timeAggregation: 'Total'
+          }
+        ]
+      }
+      actions: [{ actionGroupId: actionGroupId, webHookProperties: { runbook: '${runbook}#heartbeat' } }]
     }
   }
 ]

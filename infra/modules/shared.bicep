@@ -55,6 +55,14 @@ type principal = {
 }
 
 @export()
+@description('An app whose health is asked for from outside.')
+type heartbeat = {
+  vantage: string
+  name: string
+  url: string
+}
+
+@export()
 @description('Tags, as Azure takes them.')
 type labels = {
   *: string

@@ -37,7 +37,9 @@ _MS = timedelta(milliseconds=1)
 
 QUICK = {Location.PRIMARY: 9 * _MS, Location.SECONDARY: 31 * _MS}
 """What an attempt takes unless its word says otherwise: the secondary is in a region further away."""
-SERVES = ("ok", "slow", "stale", "old", "lost", "read-only")
+WRITES = {"read-only": "403", "unwritable": "500"}
+"""What a write meets where reads are served."""
+SERVES = ("ok", "slow", "stale", "old", "lost", *WRITES)
 """What a location may do and still answer with a canary."""
 
 
@@ -289,7 +291,7 @@ class Session:
         self._account.calls.append((Location.PRIMARY, Purpose.WRITE))
         word = (self._account.script.get(Location.PRIMARY) or ["ok"])[0]
         stamp = canary.stamp(body=BODY, sequence=sequence, written_at=clock(), writer=writer)
-        reading = await self._met("403" if word == "read-only" else word, Location.PRIMARY, Purpose.WRITE)
+        reading = await self._met(WRITES.get(word, word), Location.PRIMARY, Purpose.WRITE)
         if not reading.ok:
             return reading, None
         self._account.container = self._account.container or create
@@ -404,6 +406,8 @@ class Telemetry:
     reports: list[TickReport] = field(default_factory=list)
     parents: list[TraceParent | None] = field(default_factory=list)
     flushes: int = 0
+    losses: dict[str, int] = field(default_factory=dict)
+    """What did not arrive earlier, until it is claimed."""
 
     def emit(self, report: TickReport, parent: TraceParent | None) -> None:
         self.reports.append(report)
@@ -413,7 +417,8 @@ class Telemetry:
         self.flushes += 1
 
     def claim_losses(self) -> dict[str, int]:
-        return {}
+        claimed, self.losses = self.losses, {}
+        return claimed
 
 
 @dataclass(slots=True)

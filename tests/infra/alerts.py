@@ -1,13 +1,18 @@
-"""The log alerts of a snapshot, and whether one would fire on a workspace."""
+"""The alerts of a snapshot, and which of them would fire: those by query, and those on metrics."""
 
+import functools
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from tests.infra.snapshots import resources
+from tests.infra.snapshots import ROOT, resources
 from tests.infra.tapes import NOW
 
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
+CONDITIONS = {each["name"]: each for each in json.loads((ROOT / "infra" / "conditions.json").read_text())}
+DIMENSIONS = ("Condition", "Severity", "Target", "Side", "Situation", "First")
+RESULTS = "availabilityResults/"
 
 
 def duration(text):
@@ -17,44 +22,98 @@ def duration(text):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One log alert, as the snapshot has it. Without a measure the rule counts rows."""
+    """A query rule, as the snapshot has it; it fires for each row whose measure is above its threshold."""
 
     name: str
+    severity: int
     query: str
-    window: timedelta
-    measure: str | None
+    measure: str
     threshold: float
     dimensions: tuple
 
+    def told(self, workspace, now=NOW):
+        """Return the rows that would be told, each once."""
+        return [each for each in workspace.run(self.query, now) if each[self.measure] > self.threshold]
+
     def firing(self, workspace, now=NOW):
-        """Return the dimension values that would be alerted on."""
-        workspace.look_back(now - self.window)
-        worst = {}
-        for found in workspace.run(self.query, now):
-            key = tuple(found[name] for name in self.dimensions)
-            worst[key] = (
-                max(worst.get(key, 0), found[self.measure]) if self.measure else worst.get(key, 0) + 1
-            )
-        return {key for key, value in worst.items() if value > self.threshold}
+        """Return what would be told: by condition, the targets and sides."""
+        found = {}
+        for each in self.told(workspace, now):
+            found.setdefault(each["Condition"], set()).add((each["Target"], each["Side"]))
+        return found
+
+    def expecting(self, pairs):
+        """Return the rule as it would be deployed for these pairs of target and vantage."""
+        listed = ", ".join(f'"{target}", "{vantage}"' for target, vantage in pairs)
+        return self._with(r"(let expected = datatable\(.*?\)) \[.*?\];", rf"\1 [{listed}];")
+
+    def deployed(self, at):
+        """Return the rule as it would be when the deployment had begun then."""
+        return self._with(
+            r"let deployed = datetime\(.*?\);", f"let deployed = datetime({at:%Y-%m-%dT%H:%M:%SZ});"
+        )
+
+    def _with(self, pattern, text):
+        changed, count = re.subn(pattern, text, self.query)
+        if count != 1:
+            raise ValueError(pattern)
+        return replace(self, query=changed)
 
 
 def rule(resource):
     (criterion,) = resource["properties"]["criteria"]["allOf"]
-    if criterion["operator"] != "GreaterThan":
-        raise NotImplementedError(criterion["operator"])
-    if criterion["timeAggregation"] != ("Maximum" if "metricMeasureColumn" in criterion else "Count"):
-        raise NotImplementedError(criterion["timeAggregation"])
+    if (criterion["operator"], criterion["timeAggregation"]) != ("GreaterThan", "Maximum"):
+        raise NotImplementedError(criterion)
     return Rule(
         name=resource["name"],
+        severity=resource["properties"]["severity"],
         query=criterion["query"],
-        window=duration(resource["properties"]["windowSize"]),
-        measure=criterion.get("metricMeasureColumn"),
+        measure=criterion["metricMeasureColumn"],
         threshold=criterion["threshold"],
         dimensions=tuple(each["name"] for each in criterion["dimensions"]),
     )
 
 
+@functools.cache
 def rules(snapshot):
-    """Return a snapshot's log alerts by name."""
+    """Return a snapshot's query rules by name."""
     found = resources(snapshot, "Microsoft.Insights/scheduledQueryRules")
     return {each["name"]: rule(each) for each in found}
+
+
+def alarms(snapshot):
+    """Return a snapshot's alerts on the metrics that Application Insights makes of availability results."""
+    return [
+        each
+        for each in resources(snapshot, "Microsoft.Insights/metricAlerts")
+        if each["properties"]["criteria"]["allOf"][0]["metricName"].startswith(RESULTS)
+    ]
+
+
+def ringing(snapshot, rows, now=NOW):
+    """Return the names of the metric alerts that would fire on availability results, as told at a time."""
+    moment = now.replace(tzinfo=None)
+    results = [cells for table, cells in rows if table == "AppAvailabilityResults"]
+    return {
+        each["name"]
+        for each in alarms(snapshot)
+        if all(
+            _breached(criterion, results, moment, duration(each["properties"]["windowSize"]))
+            for criterion in each["properties"]["criteria"]["allOf"]
+        )
+    }
+
+
+def _breached(criterion, results, now, window):
+    (dimension,) = criterion["dimensions"]
+    seen = [
+        each["Success"]
+        for each in results
+        if each["Name"] in dimension["values"] and now - window < each["TimeGenerated"] <= now
+    ]
+    match criterion["metricName"], criterion["operator"]:
+        case "availabilityResults/count", "GreaterThan":
+            return len(seen) > criterion["threshold"]
+        case "availabilityResults/availabilityPercentage", "LessThan":
+            return bool(seen) and 100 * sum(seen) / len(seen) < criterion["threshold"]
+    raise NotImplementedError(criterion)

@@ -335,12 +335,9 @@ def rules(resources):
         if not held["autoMitigate"] or alerts.duration(held["evaluationFrequency"]) > timedelta(hours=12):
             problems.append(f"{each['name']}: never resolves")
         problems += [f"{each['name']}: {problem}" for problem in looking_back(held)]
-        problems += [f"{each['name']}: {problem}" for problem in told(held, each["name"], headings)]
+        problems += [f"{each['name']}: {problem}" for problem in told(held, headings)]
     for each in of_type(resources, "Microsoft.Insights/metricAlerts"):
-        problems += [
-            f"{each['name']}: {problem}"
-            for problem in told(each["properties"], "platform-availability", headings)
-        ]
+        problems += [f"{each['name']}: {problem}" for problem in told(each["properties"], headings)]
     return problems
 
 
@@ -353,21 +350,23 @@ def looking_back(held):
     (criterion,) = held["criteria"]["allOf"]
     code = re.sub(r"^\s*//.*$", "", criterion["query"], flags=re.MULTILINE)
     asked = re.findall(r"\bago\(([^)]*)\)", code)
-    literal = [re.fullmatch(r"(\d+)([mhd])", each) for each in asked]
-    if not all(literal):
+    if not all(re.fullmatch(r"\d+[mhd]", each) for each in asked):
         yield "ago() of something other than a literal"
-    elif literal:
-        spans = [timedelta(minutes=int(each[1]) * {"m": 1, "h": 60, "d": 1440}[each[2]]) for each in literal]
-        if max(spans) != alerts.duration(held["windowSize"]):
-            yield "its query looks back otherwise than the rule"
+    literal = [each for each in asked if re.fullmatch(r"\d+[mhd]", each)]
+    spans = [
+        alerts.duration(f"P{each.upper()}" if each[-1] == "d" else f"PT{each.upper()}") for each in literal
+    ]
+    if max(spans, default=timedelta(0)) > alerts.duration(held["overrideQueryTimeRange"]):
+        yield "its query looks back further than the service does"
     if re.search(r"\bnow\(\)", code):
         yield "now(), where ago() of a literal would do"
 
 
-def told(held, entry, headings):
-    if entry not in headings:
-        yield "no entry in the runbook"
-    if f"runbook.md#{entry}" not in held["description"]:
+def told(held, headings):
+    """Tell a page that would lead nowhere, or reach nobody."""
+    entries = set(re.findall(r"runbook\.md#([\w-]+)", json.dumps(held)))
+    yield from (f"no entry {each} in the runbook" for each in entries - headings)
+    if not entries:
         yield "no link to the runbook"
     if "/actionGroups/" not in json.dumps(held["actions"]):
         yield "nobody is told"

@@ -14,14 +14,13 @@ from tests.infra.snapshots import NAMES, ROOT
 FOLDER = Path(__file__).parent / "kusto"
 QUERIES = {each.stem: each.read_text() for each in sorted((ROOT / "infra" / "queries").glob("*.kql"))}
 NUMBERS = {"int", "long", "real", "decimal"}
-LAG = QUERIES["lag-over-rpo"]
+LAG = QUERIES["replication"]
 # Faults that the binder must tell, and what it must say of each.
 FAULTS = {
     "a wrong column": ("ItemCount", "ItemsCount"),
     "a wrong table": ("AppMetrics", "AppMetric"),
-    "a wrong function": ("countif(", "count_if("),
-    "a wrong parameter": ("> rpo_seconds", "> rpo_second"),
-    "a measure left out": ("Measure, Seconds, Over", "Measure, Over"),
+    "a wrong function": ("bin(", "bins("),
+    "a wrong parameter": ("= rpo_seconds", "= rpo_second"),
 }
 SEEDED = {name: LAG.replace(before, after) for name, (before, after) in FAULTS.items()}
 

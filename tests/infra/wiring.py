@@ -9,13 +9,24 @@ import re
 from tests.infra.judges import of_type
 from tests.infra.snapshots import settings
 
-# https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/microsoft-storage-storageaccounts-metrics
-AVAILABILITY = {
-    "metricNamespace": "Microsoft.Storage/storageAccounts",
-    "metricName": "Availability",
-    "timeAggregation": "Average",
-    "operator": "LessThan",
-    "dimensions": [{"name": "GeoType", "operator": "Include", "values": ["*"]}],
+_METRICS = "https://learn.microsoft.com/azure/azure-monitor/reference/supported-metrics/"
+# Each metric that is alerted on: namespace, name, aggregation and dimensions; and its page of the reference.
+METRICS = {
+    ("Microsoft.Storage/storageAccounts", "Availability", "Average", ("GeoType",)): _METRICS
+    + "microsoft-storage-storageaccounts-metrics",
+    (
+        "microsoft.insights/components",
+        "availabilityResults/count",
+        "Count",
+        ("availabilityResult/name",),
+    ): _METRICS + "microsoft-insights-components-metrics",
+    (
+        "microsoft.insights/components",
+        "availabilityResults/availabilityPercentage",
+        "Average",
+        ("availabilityResult/name",),
+    ): _METRICS + "microsoft-insights-components-metrics",
+    ("Microsoft.Logic/workflows", "RunsFailed", "Total", ()): _METRICS + "microsoft-logic-workflows-metrics",
 }
 # https://learn.microsoft.com/azure/azure-monitor/reference/supported-logs/microsoft-storage-storageaccounts-blobservices-logs
 LOGS = {"allLogs", "audit"}
@@ -30,12 +41,11 @@ def platform(resources):
     """Metric alerts and diagnostic settings name what there is; a lock stops deletion and nothing else."""
     problems = []
     for each in of_type(resources, "Microsoft.Insights/metricAlerts"):
-        (criterion,) = each["properties"]["criteria"]["allOf"]
-        problems += [
-            f"{each['name']}: {key} {criterion[key]}"
-            for key, value in AVAILABILITY.items()
-            if criterion[key] != value
-        ]
+        for criterion in each["properties"]["criteria"]["allOf"]:
+            dimensions = tuple(one["name"] for one in criterion.get("dimensions", []))
+            names = [criterion[key] for key in ("metricNamespace", "metricName", "timeAggregation")]
+            if (*names, dimensions) not in METRICS:
+                problems.append(f"{each['name']}: no such metric: {names} by {dimensions}")
     for each in of_type(resources, "Microsoft.Insights/diagnosticSettings"):
         held = each["properties"]
         named = {one["categoryGroup"] for one in held["logs"]} - LOGS

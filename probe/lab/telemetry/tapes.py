@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from probe.core.report import TickReport
-from probe.core.target import Maintenance, Policy, Target
+from probe.core.target import Forced, Location, Maintenance, Policy, Target
 from probe.lab.world import MINUTE, Account, World, run, world
 
 START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -41,6 +41,10 @@ class Scene:
     tick before; somebody else wrote; or the canary was deleted."""
     maintenance: bool = False
     """The operator has declared it for the day."""
+    forced: Location | None = None
+    """Where the operator forces the reads to, for the day."""
+    lost: int = 0
+    """Rows of telemetry that did not arrive before this tick."""
     again: bool = False
     """The timer fires a second time for the scheduled time of the scene before."""
 
@@ -103,10 +107,16 @@ async def play_one(scene: Scene, due: datetime, probe: World) -> TickReport:
     probe.store.trouble = {} if scene.store else {"load": "refused", "save": "refused"}
     for account in probe.accounts.values():
         scene.act(account)
-    declared = MAINTENANCE if scene.maintenance else None
+    willed = {
+        "maintenance": MAINTENANCE if scene.maintenance else None,
+        "forced": Forced(location=scene.forced, until=MAINTENANCE.until) if scene.forced else None,
+    }
     probe.targets = tuple(
-        replace(each, policy=replace(each.policy, maintenance=declared)) for each in probe.targets
+        replace(each, policy=replace(each.policy, **willed))  # type: ignore[arg-type]  # the policy's own names
+        for each in probe.targets
     )
+    if scene.lost:
+        probe.telemetry.losses = {"azure_monitor": scene.lost}
     return await probe.tick(due)
 
 

@@ -3,3 +3,5 @@ using '../../../infra/main.bicep'
 
 param environmentName = 'probe'
 param location = 'westeurope'
+
+param deployedAt = '2026-01-01T00:00:00Z'

@@ -14,3 +14,5 @@ param alertEmail = 'oncall@example.org'
 param repositoryUrl = 'https://github.com/example/storage-probe'
 param readerPrincipalId = '22222222-2222-2222-2222-222222222222'
 param readerPrincipalType = 'Group'
+
+param deployedAt = '2026-01-01T00:00:00Z'

@@ -26,3 +26,7 @@ param dailyCapGigabytes = 5
 param lockAccounts = true
 param storageRequestLogs = true
 param signInClientId = '11111111-2222-3333-4444-555555555555'
+
+param deployedAt = '2026-01-01T00:00:00Z'
+param alertRulePerSeverity = true
+param heartbeatMinutes = 15

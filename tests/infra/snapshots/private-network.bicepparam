@@ -17,3 +17,5 @@ param monitoredAccounts = [
     approveEndpoints: true
   }
 ]
+
+param deployedAt = '2026-01-01T00:00:00Z'
