@@ -6,6 +6,7 @@ asks for it.
 
 What Python compiles is kept, even where the machine forbids it: these tests start hundreds of processes.
 Ctrl-C is heard even where a shell began the tests in the background, whose jobs would ignore it for ever.
+And nothing is broken to the width of a terminal that xdist tells its processes of.
 """
 
 import importlib
@@ -30,7 +31,8 @@ LONG = ("long", "property")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.dont_write_bytecode = False
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+for name in ("PYTHONDONTWRITEBYTECODE", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 
 settings.register_profile(
     "ours", deadline=None, max_examples=amount(40, 2000), derandomize=not SHARE, print_blob=True

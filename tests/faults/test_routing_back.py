@@ -108,7 +108,7 @@ def test_a_healed_primary_is_routed_back_to_within_five_minutes_whatever_its_his
         outage.tick()
 
     assert max(taken) == 5
-    for document in ("README.md", "infra/runbook.md"):
+    for document in ("probe/README.md", "infra/runbook.md"):
         told = " ".join((ROOT / document).read_text(encoding="utf-8").replace("*", "").split())
         assert "within 5 minutes" in told, document
 
