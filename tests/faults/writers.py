@@ -68,6 +68,7 @@ class Outcome:
     ticks_told: int = 0
     ticks_skipped: int = 0
     ticks_killed: int = 0
+    kills: int = 0
     ticks_in_document: int = 0
     attempts_told: int = 0
     attempts_in_document: int = 0
@@ -96,7 +97,7 @@ async def played(plan: Plan) -> Outcome:
             host.plays[PRIMARY] = lambda each: asked.update([each.method])
             environments = [_environment(plan, each, account, host, folder) for each in range(plan.writers)]
             began = time.monotonic()
-            lines = await _run(plan, environments, names)
+            lines = await _run(plan, environments, names, outcome)
             outcome.seconds = round(time.monotonic() - began, 1)
             _told(outcome, lines)
             done = outcome.ticks_told + outcome.ticks_skipped
@@ -132,7 +133,9 @@ def _environment(plan: Plan, number: int, account: Account, host: Account, folde
     }
 
 
-async def _run(plan: Plan, environments: list[dict[str, str]], names: dict[str, str]) -> list[dict[str, Any]]:
+async def _run(
+    plan: Plan, environments: list[dict[str, str]], names: dict[str, str], outcome: Outcome
+) -> list[dict[str, Any]]:
     """Run every process to its end, with the kills on the way, and return all that they told."""
     chance = random.Random(plan.seed)  # noqa: S311 - no secret
     killed = [plan.kills // plan.writers + (each < plan.kills % plan.writers) for each in range(plan.writers)]
@@ -143,7 +146,8 @@ async def _run(plan: Plan, environments: list[dict[str, str]], names: dict[str, 
         while left > 0:
             skew = -plan.skew if number % 2 else 0
             async with _process(environments[number], names, left, skew) as process:
-                dies_after = chance.randrange(left) if killed[number] else None
+                room = max(1, 2 * left // (killed[number] + 1))  # so that all of them find a tick to strike
+                dies_after = chance.randint(1, min(room, left)) if killed[number] else None
                 told = 0
                 assert process.stdout
                 async for line in process.stdout:
@@ -155,6 +159,7 @@ async def _run(plan: Plan, environments: list[dict[str, str]], names: dict[str, 
                 await process.wait()
             if dies_after is None and process.returncode:
                 raise RuntimeError(f"a writer ended with {process.returncode}")
+            outcome.kills += process.returncode == -signal.SIGKILL
             killed[number] -= dies_after is not None
             left -= told if dies_after is not None else left
 

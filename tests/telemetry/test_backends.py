@@ -253,6 +253,7 @@ async def test_a_tick_and_the_end_of_its_process_wait_for_a_silent_backend_once(
             made.emit(reports("healthy")[0], None)
             await made.flush()
             await made.flush()
+            made.drain()  # as SIGTERM does
 
     with Ingestion(mode=Mode.SILENT) as silent:
         took = await soonest(tick_and_end, within=2 * BOUND)
