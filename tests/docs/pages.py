@@ -14,8 +14,8 @@ from probe.core import breaker
 from probe.lab.account import faults
 from tests.browser import answers
 from tests.faults import situations
+from tests.infra import prometheus, workbook
 from tests.infra import readme as infra
-from tests.infra import workbook
 from tests.reliability import page as reliability
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +63,8 @@ PAGES: Mapping[str, Parts] = {
 """The parts of each page, by name, and what makes them."""
 FILES: Mapping[str, Callable[[], str]] = {
     "infra/workbook/workbook.json": workbook.text,
+    "infra/prometheus/rules.yml": prometheus.rules,
+    "infra/grafana/dashboard.json": prometheus.dashboard,
     "tests/RELIABILITY.md": reliability.text,
     "tests/faults/situations.md": situations.text,
 }

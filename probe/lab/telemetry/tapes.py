@@ -116,7 +116,7 @@ async def play_one(scene: Scene, due: datetime, probe: World) -> TickReport:
         for each in probe.targets
     )
     if scene.lost:
-        probe.telemetry.losses = {"azure_monitor": scene.lost}
+        probe.telemetry.losses = dict.fromkeys(("azure_monitor", "otlp"), scene.lost)
     return await probe.tick(due)
 
 
