@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe import __version__, compose, settings
+from probe import __version__, compose, logs, settings
 from probe.core.errors import ConfigurationError, ProbeError, StateError
 from probe.core.redaction import without_secrets
 from probe.core.target import Location
@@ -38,7 +38,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
-    _log_to_stderr()
+    logs.clean()
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("probe.ticks").setLevel(logging.CRITICAL)  # what a tick found goes to stdout
     if options.verbose:
         logging.getLogger("probe").setLevel(logging.INFO)
@@ -69,19 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _PROGRAM = "python -m probe" if Path(sys.argv[0]).stem == "__main__" else Path(sys.argv[0]).stem
-
-
-class _Washed(logging.Formatter):
-    """Formats a record, whoever's it is, without secrets: libraries log what servers sent them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Washed("%(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,9 +16,8 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
-from probe import compose
+from probe import compose, logs
 from probe.core.errors import ConfigurationError
 from probe.core.redaction import without_secrets
 
@@ -41,23 +40,12 @@ def prepare() -> None:
     ours = logging.getLogger("probe")
     ours.setLevel(logging.INFO)
     logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request, which would be paid for
-    logging.setLogRecordFactory(_record)
+    logs.clean()
     for each in (ours, log):
         each.addHandler(_STREAM)  # once, however often this is called
     complete_runtime()
     with suppress(ConfigurationError), telling():
         compose.load(os.environ)
-
-
-def _record(*given: Any, **more: Any) -> logging.LogRecord:  # noqa: ANN401 - as logging hands them on
-    """Make a log record; one of a library that signs in has its server's words in it, and is cleaned."""
-    made = _plain_record(*given, **more)
-    if made.name.startswith(("azure.", "msal")):
-        made.msg, made.args = without_secrets(made.getMessage()), None
-    return made
-
-
-_plain_record = logging.getLogRecordFactory()
 
 
 def signs_in() -> bool:
@@ -80,7 +68,7 @@ def telling() -> Iterator[None]:
         raise
     except Exception as error:
         log.exception("%s", type(error).__name__)
-        raise
+        raise logs.cleaned(error) from None
 
 
 def complete_runtime() -> None:

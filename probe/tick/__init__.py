@@ -14,6 +14,7 @@ from datetime import timedelta
 from probe.core import budget
 from probe.core.canary import marked
 from probe.core.record import ShardRecord, TargetRecord
+from probe.core.redaction import without_secrets
 from probe.core.report import Result, TargetReport, TickReport
 from probe.core.target import Target
 from probe.tick.folding import stumbled
@@ -86,7 +87,7 @@ def _reason(result: Result, found: Sequence[Found]) -> str | None:
             return f"the tick's budget ran out before these were finished: {names}"
         case Result.FAILED:
             bugs = "; ".join(f"{each.target.name}: {each.bug!r}" for each in found if each.bug)
-            return f"a bug of the probe kept it from these: {bugs}"
+            return f"a bug of the probe kept it from these: {without_secrets(bugs)}"
 
 
 async def _measure(

@@ -42,6 +42,9 @@ HOSTILE = {
     "XML in utf-7": answer("503 Busy", b'<?xml version="1.0" encoding="utf-7"?><Error/>', XML),
     "deep JSON": answer("503 Busy", b"[" * 100_000, "Content-Type: application/json"),
     "a sign-in page": answer("200 OK", b"<html>please sign in</html>", "Content-Type: text/html"),
+    "XML that is not called so": answer(
+        "503 Busy", b'<?xml version="1.0"?><Error><Code>ServerBusy</Code></Error>'
+    ),
     "a code page that nobody knows": answer(
         "500 Oops", b"\xff\xfe", "Content-Type: text/xml; charset=klingon"
     ),
@@ -91,6 +94,7 @@ async def test_a_write_is_told_as_failed_whatever_it_is_answered(reply, create):
     assert stamp is None
     assert reading.error_type in ("protocol", "503", "403", "500")
     assert "Wartung" not in reading.detail
+    assert "JSON" not in reading.detail
 
 
 @pytest.mark.parametrize("reply", HOSTILE.values(), ids=HOSTILE)
@@ -110,6 +114,7 @@ async def test_a_state_store_is_told_as_failed_whatever_it_answers(reply):
 
     assert not isinstance(saving.value, StateConflict)
     assert {loading.value.error_type, saving.value.error_type} <= {"protocol", "503", "403", "500"}
+    assert "JSON" not in f"{loading.value} {saving.value}"
 
 
 async def test_a_bug_of_ours_within_a_call_is_not_passed_off_as_an_answer():

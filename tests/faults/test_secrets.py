@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             "x-ms-request-id": image,
             "x-ms-error-code": image,
             "x-ms-client-request-id": image,
-            "ETag": f'"{image}"'[:64],
+            "ETag": f'"{SAS}"',
             "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
             "Location": f"http://127.0.0.1:{self.mirror.port}/{image}".replace(" ", "/"),
             "WWW-Authenticate": f'Bearer realm="{image}"',
@@ -262,6 +263,17 @@ def test_no_tick_tells_what_servers_send_back(mirror, monkeypatch, capsys, statu
     check(mirror, capsys)
 
 
+def test_no_saved_state_and_no_status_of_it_holds_what_servers_send_back(mirror, monkeypatch, capsys):
+    mirror.status = 200
+    given = {**environment(mirror, "sas"), "PROBE_STATE": "file:state.json"}
+
+    for command in ("once", "once", "status", "status --json"):
+        run(mirror, monkeypatch, COMMANDS[command], given)
+
+    check(mirror, capsys)
+    assert leaks(Path("state.json").read_bytes()) == []
+
+
 @pytest.mark.parametrize("status", [200, 403])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_no_command_tells_what_servers_send_back(mirror, monkeypatch, capsys, command, status: int):
@@ -324,6 +336,48 @@ def test_no_function_tells_what_servers_send_back(mirror, monkeypatch, capsys, s
     assert leaks("".join(answered)) == []
 
     check(mirror, capsys)
+
+
+BUG = f"no way to https://contoso.blob.core.windows.net/?{SIGNED} with {KEY} nor with Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize("broken", ["endpoint.Endpoints.open", "storage.CanaryWriter.stamp", "life.places"])
+@pytest.mark.parametrize("command", ["once", "once --debug", "once --json", "watch"])
+def test_no_bug_of_ours_tells_what_it_stumbled_over(mirror, monkeypatch, capsys, command: str, broken: str):
+    """Its traces go to the terminal, to the log, into the rows and the state."""
+
+    def stumble(*_: object, **__: object) -> None:
+        raise RuntimeError(BUG)
+
+    monkeypatch.setattr(f"probe.adapters.{broken}", stumble)
+    mirror.status = 200
+    given = {**environment(mirror, "sas"), "PROBE_STATE": "file:state.json"}
+
+    run(mirror, monkeypatch, COMMANDS[command], given)
+
+    check(mirror, capsys)
+    state = Path("state.json")
+    assert not state.exists() or leaks(state.read_bytes()) == []
+
+
+def stumbling() -> None:
+    logging.getLogger("probe").error("it stumbled: %s", BUG, exc_info=RuntimeError(BUG))
+    raise RuntimeError(BUG)
+
+
+def test_no_function_tells_what_a_bug_of_ours_stumbled_over(capsys):
+    """Nor does what the platform prints: the exception as it leaves the function, and what was logged."""
+    hosted.prepare()
+    logging.root.addHandler(logging.StreamHandler())
+    with pytest.raises(RuntimeError) as left, hosted.telling():
+        stumbling()
+
+    told = capsys.readouterr().err
+    assert "it stumbled: no way to https://contoso" in told
+    assert "\nRuntimeError: no way to" in told
+    assert "probe error: RuntimeError" in told
+    assert leaks(told) == []
+    assert leaks("".join(traceback.format_exception(left.value))) == []
 
 
 PLANTED = {

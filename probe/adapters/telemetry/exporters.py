@@ -22,6 +22,7 @@ from probe.adapters.telemetry.sender import Finished, Missing
 from probe.adapters.telemetry.settings import TelemetrySettings, connection, identity
 from probe.adapters.telemetry.signals import Measurement, rows, signals
 from probe.core.errors import ConfigurationError
+from probe.core.redaction import without_secrets
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
@@ -101,7 +102,7 @@ def _azure_monitor(settings: TelemetrySettings) -> Exporters:
             close=transport.close,
         )
     except ValueError as exc:
-        problem = f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {library_logs.told(str(exc))}"
+        problem = f"APPLICATIONINSIGHTS_CONNECTION_STRING cannot be used: {without_secrets(str(exc))}"
         raise ConfigurationError((problem,)) from None
 
 
@@ -251,7 +252,7 @@ def _tried(send: Callable[[], bool]) -> str | None:
     try:
         arrived = send()
     except Exception as exc:  # noqa: BLE001 - whatever an exporter raises is a loss and no more
-        return library_logs.told(f"{type(exc).__name__}: {exc}")
+        return f"{type(exc).__name__}: {exc}"
     return None if arrived else library_logs.said() or "it gave no reason"
 
 

@@ -8,8 +8,6 @@ import logging
 import re
 import threading
 
-from probe.core.redaction import without_secrets
-
 THREADS = "probe-telemetry-"
 """How the names of the senders' threads begin."""
 
@@ -76,10 +74,7 @@ def said() -> str | None:
     """Return the reasons of this thread, short and without keys, and forget them."""
     texts: list[str] = getattr(_said, "texts", [])
     _said.texts = []
-    return told("; ".join(dict.fromkeys(texts))) or None
-
-
-def told(text: str) -> str:
-    """Return a reason as it is told: in one line, short, without keys and other secrets."""
-    line = without_secrets(_GUID.sub("(key)", " ".join(text.split())))
+    line = "; ".join(dict.fromkeys(_GUID.sub("(key)", " ".join(each.split())) for each in texts))
+    if not line:
+        return None
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
