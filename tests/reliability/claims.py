@@ -59,6 +59,22 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "unit/test_tick_targets.py::test_targets_that_never_got_their_turn_are_told_as_cut_off",
         ),
         claim(
+            "Whatever is silent, a tick ends within its budget, saved; ticks of a shard never overlap in a process.",
+            "unit/test_tick_budget.py::test_a_tick_ends_within_its_budget_whatever_is_silent",
+            "unit/test_tick_budget.py::test_ticks_never_overlap_though_the_timer_fires_late_and_then_on_time",
+        ),
+        claim(
+            "Of several instances at one instant one is the tick; a clock that is set back runs no minute twice.",
+            "unit/test_tick_store.py::test_of_three_instances_at_one_instant_one_is_the_tick_and_the_others_tell_nothing",
+            "unit/test_tick_store.py::test_a_clock_that_is_set_back_runs_no_minute_twice_and_stops_nothing",
+        ),
+        claim(
+            "No secret is told, whatever setting it stands in, in whatever encoding, and whoever sends it back.",
+            "faults/test_secrets.py::test_no_tick_tells_what_servers_send_back",
+            "faults/test_secrets.py::test_no_setting_s_value_is_told_by_a_check_or_by_the_app_s_start",
+            "faults/test_secrets.py::test_no_settings_file_is_told_in_whatever_encoding_it_is",
+        ),
+        claim(
             "A duplicate or stale tick is skipped and counted.",
             "unit/test_tick_store.py::test_a_duplicate_or_stale_tick_is_skipped_and_counted",
             "unit/test_app.py::test_a_message_delivered_twice_runs_its_shard_once",
@@ -120,9 +136,16 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "unit/test_breaker.py::test_a_breaker_forced_to_the_primary_reports_the_whole_cycle_it_would_have_made",
         ),
         claim(
+            "Every fault, at each location, in each state of the breaker, has its verdict and its way back.",
+            "faults/test_matrix.py::test_a_cell_comes_out_as_it_must",
+            "long/test_matrix.py::test_every_fault_at_each_location_in_each_state_comes_out_as_it_must",
+            "long/test_matrix.py::test_outages_that_come_and_go_lose_no_read_that_a_location_could_serve",
+        ),
+        claim(
             "A late fact moves nothing, and a clock that jumps neither sticks nor flaps it.",
             "unit/test_breaker_exhaustive.py::test_a_late_fact_moves_nothing",
             "unit/test_breaker_exhaustive.py::test_a_clock_that_jumps_moves_it_once_at_most",
+            "long/test_breaker_mutants.py::test_a_breaker_that_breaks_an_invariant_is_caught",
         ),
         claim(
             "Every transition is told once, with from, to, reason, time and the figures that caused it.",
@@ -142,6 +165,15 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "property/test_record_properties.py::test_two_ticks_at_once_lose_no_count_and_no_transition",
         ),
         claim(
+            "Several processes on one state lose no tick, count or move, and say no false word.",
+            "faults/test_writers.py::test_each_tick_count_and_move_is_in_the_document_and_no_word_is_false",
+            "long/test_writers.py::test_neither_a_kill_nor_a_clock_that_differs_costs_a_tick_or_a_false_word",
+        ),
+        claim(
+            "What is written can be loaded again, at every size that the settings allow.",
+            "unit/test_state_document.py::test_the_fullest_shard_is_loaded_again_with_the_newer_part_of_what_it_tells",
+        ),
+        claim(
             "A process that is killed leaves the old document or the new one, never half of one.",
             "unit/test_state_file.py::test_a_process_killed_at_any_point_leaves_the_old_document_or_the_new_one",
             "integration/test_probe_once.py::test_killed_in_the_middle_of_a_tick_the_next_goes_on_from_the_last_saved_state",
@@ -154,7 +186,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         claim(
             "What is loaded is checked against what a probe can have written.",
             "unit/test_state_document.py::test_a_document_that_cannot_be_used_is_refused_with_the_reason",
-            "unit/test_state_document.py::test_a_sequence_that_no_probe_can_have_come_to_is_refused",
+            "unit/test_state_document.py::test_a_value_that_no_probe_writes_is_refused_wherever_it_stands",
         ),
         claim(
             "A time from the future is clamped and counted.",
