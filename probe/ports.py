@@ -74,8 +74,11 @@ class Loaded:
 class StateStore(Protocol):
     """Keeps one document per shard. Every call is bounded in time."""
 
-    async def load(self, shard: int) -> Loaded:
-        """Load a shard's record. Raises ``StateError`` when the store cannot be reached."""
+    async def load(self, shard: int, known: str | None = None) -> Loaded:
+        """Load a shard's record. Raises ``StateError`` when the store cannot be reached.
+
+        ``known`` is the tag of the version that the caller has itself: of that one only the tag is returned.
+        """
         ...
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,11 +21,19 @@ from stat import S_ISREG
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
+from pydantic_core import SchemaValidator, to_json
 
 from probe.core.canary import EPOCH, SEQUENCE_LIMIT
 from probe.core.errors import ConfigurationError, StateConflict, StateError
-from probe.core.record import OLDEST, SCHEMA, ShardRecord, carried_over, halved
+from probe.core.record import (
+    OLDEST,
+    SCHEMA,
+    HistoryEntry,
+    ShardRecord,
+    TargetRecord,
+    carried_over,
+    halved,
+)
 from probe.ports import Loaded
 
 BOUND = timedelta(seconds=3)
@@ -43,14 +52,14 @@ class UnreadableError(ValueError):
 
 
 @cache
-def _adapter() -> TypeAdapter[ShardRecord]:
-    return TypeAdapter(ShardRecord)
+def _adapter[T](kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 @cache
 def _validator() -> SchemaValidator:
     """Return the record's validator; built once, since that takes longer than reading most documents."""
-    return SchemaValidator(_within(_adapter().core_schema))
+    return SchemaValidator(_within(_adapter(ShardRecord).core_schema))
 
 
 _RANGES: dict[str, dict[str, Any]] = {
@@ -76,17 +85,44 @@ def _within(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts
     return found | _RANGES.get(str(found.get("type")), {})
 
 
-def encode(record: ShardRecord) -> bytes:
-    """Return the document of a record: JSON, times in RFC 3339.
+class Encoder:
+    """Makes the documents of one shard: JSON, times in RFC 3339.
 
-    What would not be loaded again is made smaller first: a long outage of many targets has much to tell, and
-    its newer half is worth more than all of it to nobody.
+    An entry of a history is encoded once, when it is new: of 60 it is one in each document, and together they
+    are nearly all of it.
     """
-    document = _adapter().dump_json(record)
-    while len(document) > SIZE_LIMIT:
-        record = halved(record)
-        document = _adapter().dump_json(record)
-    return document
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[HistoryEntry, bytes]] = {}
+        """By the entry's ``id``; the entry is held with it, so that no other can come to have its id."""
+
+    def encode(self, record: ShardRecord) -> bytes:
+        """Return the document of a record.
+
+        What would not be loaded again is made smaller first: a long outage of many targets has much to tell,
+        and its newer half is worth more than all of it to nobody.
+        """
+        document = self._document(record)
+        while len(document) > SIZE_LIMIT:
+            record = halved(record)
+            document = self._document(record)
+        return document
+
+    def _document(self, record: ShardRecord) -> bytes:
+        targets: list[bytes] = []
+        entries: dict[int, tuple[HistoryEntry, bytes]] = {}
+        as_shard, as_target, as_entry = map(_adapter, (ShardRecord, TargetRecord, HistoryEntry))
+        for name, each in record.targets.items():
+            history = [
+                self._entries.get(id(entry)) or (entry, as_entry.dump_json(entry)) for entry in each.history
+            ]
+            entries |= {id(kept[0]): kept for kept in history}
+            rest = as_target.dump_json(each, exclude={"history"})
+            encoded = b",".join([kept[1] for kept in history])
+            targets.append(b'%s:%s,"history":[%s]}' % (to_json(name), rest[:-1], encoded))
+        self._entries = entries
+        rest = as_shard.dump_json(record, exclude={"targets"})
+        return b'%s,"targets":{%s}}' % (rest[:-1], b",".join(targets))
 
 
 def decode(document: bytes) -> ShardRecord:
@@ -140,14 +176,15 @@ class MemoryStateStore:
     """State in this process only: for trying out, and gone when the process is."""
 
     def __init__(self) -> None:
+        self._encoders: defaultdict[int, Encoder] = defaultdict(Encoder)
         self._documents: dict[int, tuple[str, bytes]] = {}
         self._aside: dict[str, bytes] = {}
         self._versions = 0
 
-    async def load(self, shard: int) -> Loaded:
+    async def load(self, shard: int, known: str | None = None) -> Loaded:
         tag, document = self._documents.get(shard, (None, b""))
-        if tag is None:
-            return Loaded(record=None, tag=None)
+        if tag is None or tag == known:
+            return Loaded(record=None, tag=tag)
         try:
             return Loaded(record=decode(document), tag=tag)
         except UnreadableError as error:
@@ -158,7 +195,7 @@ class MemoryStateStore:
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         if self._documents.get(shard, (None,))[0] != tag:
             raise StateConflict
-        return self._put(shard, encode(record))
+        return self._put(shard, self._encoders[shard].encode(record))
 
     def _put(self, shard: int, document: bytes) -> str:
         self._versions += 1
@@ -185,34 +222,39 @@ class FileStateStore:
             )
             raise ConfigurationError((problem,)) from None
         self._try_lock: Callable[[int], None] = lambda file: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._encoders: defaultdict[int, Encoder] = defaultdict(Encoder)
         self._path = path
         self._bound = bound.total_seconds()
 
-    async def load(self, shard: int) -> Loaded:
+    async def load(self, shard: int, known: str | None = None) -> Loaded:
         async with self._bounded("loaded"):
-            return await asyncio.to_thread(self._load, shard)
+            return await asyncio.to_thread(self._load, shard, known)
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         async with self._bounded("saved"):
-            return await asyncio.to_thread(self._save, shard, encode(record), tag)
+            document = self._encoders[shard].encode(record)
+            return await asyncio.to_thread(self._save, shard, document, tag)
 
     def _file(self, shard: int) -> Path:
         path = self._path if shard == 0 else self._path.with_name(f"{self._path.name}.{shard}")
         return path.resolve()
 
-    def _load(self, shard: int) -> Loaded:
+    def _load(self, shard: int, known: str | None) -> Loaded:
         path = self._file(shard)
         document, changed_at = _read(path)
         if document is None:
             return Loaded(record=None, tag=None)
+        tag = _digest(document)
+        if tag == known:
+            return Loaded(record=None, tag=tag)
         try:
-            return Loaded(record=decode(document), tag=_digest(document))
+            return Loaded(record=decode(document), tag=tag)
         except UnreadableError as error:
             aside = path.with_name(aside_name(path.name, changed_at))
             with self._locked(path):
                 if not aside.exists():
                     _replace(aside, document, through=_beside(path, ".tmp"))
-            return Loaded(record=None, tag=_digest(document), replaced=told_replaced(str(error), str(aside)))
+            return Loaded(record=None, tag=tag, replaced=told_replaced(str(error), str(aside)))
 
     def _save(self, shard: int, document: bytes, tag: str | None) -> str:
         path = self._file(shard)

@@ -7,6 +7,7 @@ would come back as a conflict, and its facts be folded twice.
 import asyncio
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -20,10 +21,10 @@ from probe.adapters.state import (
     BOUND,
     SIZE_LIMIT,
     TOO_BIG,
+    Encoder,
     UnreadableError,
     aside_name,
     decode,
-    encode,
     told_replaced,
 )
 from probe.core.connection import Connection
@@ -52,19 +53,22 @@ class BlobStateStore:
         tokens: TokenSource,
         bound: timedelta = BOUND,
     ) -> None:
+        self._encoders: defaultdict[int, Encoder] = defaultdict(Encoder)
         self._connection = connection
         self._container = container
         self._vantage, self._prefix = prefix, safe(prefix)
         self._tokens = tokens
         self._bound = bound
 
-    async def load(self, shard: int) -> Loaded:
+    async def load(self, shard: int, known: str | None = None) -> Loaded:
         name = self._name(shard)
         async with self._opened("loaded", name, size=SIZE_LIMIT) as service:
             stored = await _downloaded(service.get_blob_client(self._container, name))
             if stored is None:
                 return Loaded(record=None, tag=None)
             document, tag, changed_at = stored
+            if tag == known:
+                return Loaded(record=None, tag=tag)
             try:
                 return Loaded(record=decode(document), tag=tag)
             except UnreadableError as error:
@@ -74,7 +78,7 @@ class BlobStateStore:
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         name = self._name(shard)
-        document = encode(record)
+        document = self._encoders[shard].encode(record)
         async with self._opened("saved", name) as service:
             return await self._save(service, name, document, tag)
 

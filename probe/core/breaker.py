@@ -24,7 +24,7 @@ Source: the thresholds and the dwell by secondary reads are those of Microsoft's
 sample (5 retries, 20 secondary reads); window, minimum samples and slow calls follow resilience4j's terms.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -156,21 +156,17 @@ class Totals:
     secondary_failures: int = 0
     transitions: int = 0
 
-    def counting(self, fact: Fact) -> Self:
-        """Return the totals with one more attempt; a check is none of a read."""
-        if fact.purpose is Purpose.CHECK:
-            return self
-        failed = int(fact.failed)
-        if fact.location is Location.PRIMARY:
-            return replace(
-                self,
-                primary_attempts=self.primary_attempts + 1,
-                primary_failures=self.primary_failures + failed,
-            )
-        return replace(
-            self,
-            secondary_attempts=self.secondary_attempts + 1,
-            secondary_failures=self.secondary_failures + failed,
+    def counting(self, facts: Iterable[Fact]) -> Self:
+        """Return the totals with these attempts; a check is none of a read."""
+        counted = [each for each in facts if each.purpose is not Purpose.CHECK]
+        primary = [each.failed for each in counted if each.location is Location.PRIMARY]
+        secondary = [each.failed for each in counted if each.location is Location.SECONDARY]
+        return type(self)(
+            primary_attempts=self.primary_attempts + len(primary),
+            primary_failures=self.primary_failures + sum(primary),
+            secondary_attempts=self.secondary_attempts + len(secondary),
+            secondary_failures=self.secondary_failures + sum(secondary),
+            transitions=self.transitions,
         )
 
 
@@ -235,16 +231,23 @@ class Breaker:
 
     def observe(self, fact: Fact, *, policy: Policy) -> Moved:
         """Return the breaker after a fact, and the transitions that it caused (none or one)."""
-        counted = replace(self, totals=self.totals.counting(fact))
+        breaker, events = self._uncounted(fact, policy)
+        return breaker._counting((fact,)), events
+
+    def _counting(self, facts: Iterable[Fact]) -> Self:
+        return replace(self, totals=self.totals.counting(facts))
+
+    def _uncounted(self, fact: Fact, policy: Policy) -> Moved:
+        """Return what ``observe`` does, with the fact in no total yet."""
         if fact.epoch != self.epoch:
-            return counted, ()
+            return self, ()
         match self.state:
             case State.CLOSED:
-                return counted._closed(fact, policy)
+                return self._closed(fact, policy)
             case State.OPEN:
-                return counted._open(fact, policy)
+                return self._open(fact, policy)
             case State.HALF_OPEN:
-                return counted._half_open(fact, policy)
+                return self._half_open(fact, policy)
 
     def elapse(self, *, policy: Policy, now: datetime, stale: bool = False) -> Moved:
         """Return the breaker after time alone has passed: the cooldown, and the multiplier's fall back.
@@ -259,7 +262,7 @@ class Breaker:
             case State.HALF_OPEN:
                 return self, ()
 
-    def replay(self, facts: Iterable[Fact], *, policy: Policy) -> Moved:
+    def replay(self, facts: Sequence[Fact], *, policy: Policy) -> Moved:
         """Return the breaker after facts that were gathered on an older copy of it.
 
         A fact whose epoch the newer breaker is still in moves it as if it had happened there; the others
@@ -273,9 +276,9 @@ class Breaker:
             if each.epoch > breaker.epoch:
                 breaker, more = breaker.elapse(policy=policy, now=each.at, stale=each.stale)
                 events += more
-            breaker, more = breaker.observe(each, policy=policy)
+            breaker, more = breaker._uncounted(each, policy)
             events += more
-        return breaker, events
+        return breaker._counting(facts), events
 
     def reads_until_trial(self, policy: Policy) -> int | None:
         """Return how many more reads from the secondary bring a trial; ``None`` while closed.
@@ -305,11 +308,11 @@ class Breaker:
     def _closed(self, fact: Fact, policy: Policy) -> Moved:
         if fact.location is Location.SECONDARY or fact.purpose is Purpose.CHECK or fact.neutral:
             return self, ()
-        breaker = replace(
-            self._calmed(fact.at),
-            consecutive_failures=self.consecutive_failures + 1 if fact.failed else 0,
-            recent=(*self.recent, fact.bad)[-policy.window :],
-        )
+        failures = self.consecutive_failures + 1 if fact.failed else 0
+        recent = (*self.recent, fact.bad)[-policy.window :]
+        breaker = self._calmed(fact.at)
+        if (failures, recent) != (self.consecutive_failures, self.recent):  # else one more good one of many
+            breaker = replace(breaker, consecutive_failures=failures, recent=recent)
         if breaker.consecutive_failures >= policy.failure_threshold:
             run = breaker.consecutive_failures
             reason = f"{run} primary attempts failed in a row, the last with {fact.error_type}"

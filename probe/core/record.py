@@ -6,9 +6,11 @@ to now and counted, so that one bad clock cannot stop the ticks that follow. Wha
 it knew when it looked; who else wrote is judged by the newest record, which knows our other ticks' writes.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Self
 
 from probe.core.breaker import Breaker, Fact, Transition
@@ -354,9 +356,10 @@ def _since(judgement: Judgement, standings: dict[str, Standing]) -> Judgement:
 
 def remember(record: TargetRecord, entry: HistoryEntry, last: dict[str, Any]) -> TargetRecord:
     """Return the record with the tick added to its history, in the order of time."""
-    history = sorted((*record.history, entry), key=lambda each: each.at)[-HISTORY_LIMIT:]
+    history = list(record.history)
+    insort(history, entry, key=attrgetter("at"))
     latest = history[-1] is entry or record.last is None
-    return replace(record, history=tuple(history), last=last if latest else record.last)
+    return replace(record, history=tuple(history[-HISTORY_LIMIT:]), last=last if latest else record.last)
 
 
 def halved(record: ShardRecord) -> ShardRecord:
@@ -399,60 +402,60 @@ def carried_over(record: ShardRecord) -> ShardRecord:
 
 def clamped(record: ShardRecord, now: datetime) -> ShardRecord:
     """Return the record with every time from the future set to now, and counted."""
-    count = 0
-
-    def clamp(at: datetime) -> datetime:
-        nonlocal count
-        if at <= now + SKEW_ALLOWED:
-            return at
-        count += 1
-        return now
-
+    clamp = _Clamp(now)
     targets = {name: _clamped(each, clamp) for name, each in record.targets.items()}
-    scheduled = record.last_scheduled_at
-    if scheduled and clamp(scheduled) != scheduled:
-        scheduled = None
-    completed = record.last_completed_at and clamp(record.last_completed_at)
-    if not count:
+    own = clamp.within(record, "last_scheduled_at", "last_completed_at")
+    if not clamp.count:
         return record
-    return replace(
-        record,
-        targets=targets,
-        last_scheduled_at=scheduled,
-        last_completed_at=completed,
-        clamped=record.clamped + count,
-    )
+    scheduled = record.last_scheduled_at if own.last_scheduled_at == record.last_scheduled_at else None
+    return replace(own, targets=targets, last_scheduled_at=scheduled, clamped=own.clamped + clamp.count)
 
 
-def _clamped(record: TargetRecord, clamp: Callable[[datetime], datetime]) -> TargetRecord:
-    def stamped(stamp: Stamp | None) -> Stamp | None:
-        return stamp and replace(stamp, written_at=clamp(stamp.written_at))
+class _Clamp:
+    """Sets times from the future to now, and counts them; where there is none, as always, nothing is made."""
 
-    breaker, ledger = record.breaker, record.ledger
-    unsent = record.unsent
-    return replace(
-        record,
-        breaker=replace(
-            breaker, since=clamp(breaker.since), moved_at=breaker.moved_at and clamp(breaker.moved_at)
-        ),
-        ledger=replace(
-            ledger,
-            newest=stamped(ledger.newest),
-            primary_shown=stamped(ledger.primary_shown),
-            secondary_shown=stamped(ledger.secondary_shown),
-            unseen=tuple(replace(each, written_at=clamp(each.written_at)) for each in ledger.unseen),
-            kept=stamped(ledger.kept),
-            foreign_since=ledger.foreign_since and clamp(ledger.foreign_since),
-            older_since={each: clamp(since) for each, since in ledger.older_since.items()},
-            secondary_shown_at=ledger.secondary_shown_at and clamp(ledger.secondary_shown_at),
-        ),
-        recovery=record.recovery
-        and replace(record.recovery, at=clamp(record.recovery.at), told_at=clamp(record.recovery.told_at)),
-        standings={name: replace(each, since=clamp(each.since)) for name, each in record.standings.items()},
-        incident=record.incident and replace(record.incident, began_at=clamp(record.incident.began_at)),
-        events=tuple(replace(each, at=clamp(each.at)) for each in record.events),
-        secondary_seen_at=record.secondary_seen_at and clamp(record.secondary_seen_at),
-        unsent=unsent and replace(unsent, since=clamp(unsent.since)),
-        transitions=tuple(replace(each, at=clamp(each.at)) for each in record.transitions),
-        history=tuple(replace(each, at=clamp(each.at)) for each in record.history),
-    )
+    def __init__(self, now: datetime) -> None:
+        self._now, self._latest = now, now + SKEW_ALLOWED
+        self.count = 0
+
+    def time(self, at: datetime) -> datetime:
+        """Return a time clamped."""
+        self.count += at > self._latest
+        return self._now if at > self._latest else at
+
+    def within[T](self, value: T, *names: str) -> T:
+        """Return a dataclass with these of its fields clamped, and ``None`` as it is."""
+        late = [name for name in names if (at := getattr(value, name, None)) and at > self._latest]
+        self.count += len(late)
+        return replace(value, **dict.fromkeys(late, self._now)) if late else value  # type: ignore[type-var]
+
+    def each[T](self, values: tuple[T, ...], name: str) -> tuple[T, ...]:
+        """Return values with this field of each clamped."""
+        if not values or max(map(attrgetter(name), values)) <= self._latest:
+            return values
+        return tuple(self.within(each, name) for each in values)
+
+
+def _clamped(record: TargetRecord, clamp: _Clamp) -> TargetRecord:
+    before, ledger = clamp.count, record.ledger
+    within: dict[str, Any] = {
+        name: clamp.within(getattr(ledger, name), "written_at")
+        for name in ("newest", "primary_shown", "secondary_shown", "kept")
+    }
+    within["unseen"] = clamp.each(ledger.unseen, "written_at")
+    within["older_since"] = {each: clamp.time(since) for each, since in ledger.older_since.items()}
+    ledger = clamp.within(ledger, "secondary_shown_at", "foreign_since")
+    found: dict[str, Any] = {
+        "breaker": clamp.within(record.breaker, "since", "moved_at"),
+        "recovery": clamp.within(record.recovery, "at", "told_at"),
+        "standings": {name: clamp.within(each, "since") for name, each in record.standings.items()},
+        "incident": clamp.within(record.incident, "began_at"),
+        "events": clamp.each(record.events, "at"),
+        "unsent": clamp.within(record.unsent, "since"),
+        "transitions": clamp.each(record.transitions, "at"),
+        "history": clamp.each(record.history, "at"),
+    }
+    own = clamp.within(record, "secondary_seen_at")
+    if clamp.count == before:
+        return record
+    return replace(own, ledger=replace(ledger, **within), **found)

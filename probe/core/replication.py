@@ -143,9 +143,9 @@ class Ledger:
 
     def after_write(self, stamp: Stamp, etag: str | None = None) -> Self:
         """Return the ledger after a successful write; two writers' entries stand in the order of time."""
-        unseen = tuple(sorted({*self.unseen, stamp}, key=lambda each: each.written_at))
-        if self.secondary_shown and self.secondary_shown.covers(stamp):
-            unseen = self.unseen
+        unseen = self.unseen
+        if not (self.secondary_shown and self.secondary_shown.covers(stamp)):
+            unseen = tuple(sorted({*unseen, stamp}, key=lambda each: each.written_at))
         latest = self.newest is None or stamp.covers(self.newest)
         return replace(
             self,
@@ -167,6 +167,8 @@ class Ledger:
         it would be a floor for ever.
         """
         floor = self.shown(location)
+        if stamp == floor and location not in self.older_since:  # as in all reads of a tick but its first
+            return self, ()
         if not self.believes(stamp) or (floor is not None and not stamp.covers(floor)):
             return self, ()
         if location in self.older_since:
@@ -177,8 +179,7 @@ class Ledger:
         arrived = tuple(each for each in self.unseen if stamp.covers(each))
         unseen = tuple(each for each in self.unseen if not stamp.covers(each))
         delays = tuple(_delay(each, at, since) for each in arrived)
-        first_at = at if stamp != floor else self.secondary_shown_at
-        return replace(self, secondary_shown=stamp, secondary_shown_at=first_at, unseen=unseen), delays
+        return replace(self, secondary_shown=stamp, secondary_shown_at=at, unseen=unseen), delays
 
     def after_loss(self, there: Stamp) -> Self:
         """Return the ledger after a failover that kept nothing newer than ``there``.

@@ -8,6 +8,7 @@ its save and its sending loses it once. What cannot be saved is sent at once, un
 
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ BUCKETS: Mapping[str, tuple[float, ...]] = {
 }
 """The upper bounds of a series' buckets, in seconds; the last bucket has none."""
 MICROSECONDS = 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
 _BOUNDS = {
     measure: [round(each * MICROSECONDS) for each in bounds] for measure, bounds in BUCKETS.items() if bounds
 }
@@ -75,28 +77,23 @@ def measured(readings: Iterable[Reading], reads: Iterable[Read], delays: Iterabl
     Series: ``attempt/LOCATION/PURPOSE/ERROR/STATUS`` and ``phase/LOCATION/PHASE`` for each attempt,
     ``read/SERVED_BY``, ``delay/secondary``. What is not there, an error or a status, is an empty part.
     """
-    found: dict[str, list[int]] = {}
+    found: defaultdict[str, list[int]] = defaultdict(list)
     for each in readings:
         name = f"{ATTEMPT}/{each.location}/{each.purpose}/{each.error_type or ''}/{each.status_code or ''}"
-        found.setdefault(name, []).append(_microseconds(each.duration))
+        found[name].append(each.duration // _MICROSECOND)
         for phase in PHASES:
-            took = getattr(each.phases, phase)
-            if took is not None:
-                found.setdefault(f"{PHASE}/{each.location}/{phase}", []).append(_microseconds(took))
+            if (took := getattr(each.phases, phase)) is not None:
+                found[f"{PHASE}/{each.location}/{phase}"].append(took // _MICROSECOND)
     for read in reads:
-        found.setdefault(f"{READ}/{read.served_by or 'none'}", []).append(_microseconds(read.duration))
+        found[f"{READ}/{read.served_by or 'none'}"].append(read.duration // _MICROSECOND)
     for delay in delays:
-        found.setdefault(f"{DELAY}/{Location.SECONDARY}", []).append(_microseconds(delay.delay))
+        found[f"{DELAY}/{Location.SECONDARY}"].append(delay.delay // _MICROSECOND)
     return {name: _sum(values, _measure(name)) for name, values in found.items()}
 
 
 def single(measure: str, value: timedelta) -> Sum:
     """Return the sum of one duration."""
-    return _sum([_microseconds(value)], measure)
-
-
-def _microseconds(value: timedelta) -> int:
-    return (value.days * 86_400 + value.seconds) * MICROSECONDS + value.microseconds
+    return _sum([value // _MICROSECOND], measure)
 
 
 def _sum(values: Sequence[int], measure: str) -> Sum:

@@ -376,12 +376,13 @@ class Store:
         """Let the store be out of reach."""
         self.trouble = {"load": "timeout", "save": "timeout"}
 
-    async def load(self, shard: int) -> Loaded:
+    async def load(self, shard: int, known: str | None = None) -> Loaded:
         self._fail("load")
         replaced, self.replaced = self.replaced, None
         version = self.versions.get(shard)
         tag = None if version is None else str(version)
-        return Loaded(record=self.records.get(shard), tag=tag, replaced=replaced)
+        record = None if tag == known else self.records.get(shard)
+        return Loaded(record=record, tag=tag, replaced=replaced)
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         if self.meanwhile:

@@ -198,11 +198,12 @@ class Store:
         self._world.last_known[self._shard] = known
 
     async def _load(self, now: datetime) -> Loaded:
-        loaded = await self._world.store.load(self._shard)
+        known = self._known()
+        saved = known is not None and known.unsaved_since is None
+        loaded = await self._world.store.load(self._shard, known.tag if known and saved else None)
         self._heard = True
         if loaded.replaced:
             self._tell("load", "unreadable", loaded.replaced)
-        known = self._known()
         if known and known.tag == loaded.tag:
             loaded = replace(loaded, record=known.record)
         if loaded.record is None:

@@ -140,7 +140,7 @@ def test_however_often_the_health_is_asked_the_state_is_loaded_once_in_a_while()
     loads = []
 
     class Counted:
-        async def load(self, shard: int) -> Loaded:
+        async def load(self, shard: int, known: str | None = None) -> Loaded:  # noqa: ARG002 - the port's
             loads.append(shard)
             await asyncio.sleep(0.1)
             return Loaded(record=None, tag=None)

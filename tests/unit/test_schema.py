@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from probe import status
-from probe.adapters.state import decode, encode
+from probe.adapters.state import Encoder, decode
 from probe.core.record import SCHEMA
 from probe.core.report import document
 from probe.lab.world import MINUTE, NOON, World, run, target, world
@@ -105,4 +105,4 @@ def test_a_state_of_schema_1_is_carried_over_and_ticks_go_on_from_it():
     assert found.breaker.totals.primary_failures == earlier["breaker"]["totals"]["primary_failures"] > 0
     assert found.written_sequence > earlier["ledger"]["newest"]["sequence"]
     assert len(record.targets["contoso"].history) == 6
-    assert decode(encode(record)) == record
+    assert decode(Encoder().encode(record)) == record

@@ -37,13 +37,14 @@ asyncio.run(main())
 AS_A_STRANGER = """
 import asyncio, os, sys
 from pathlib import Path
-from probe.adapters.state import FileStateStore, decode, encode
+from probe.adapters.state import Encoder, FileStateStore, decode
 from probe.core.errors import StateError
 from tests.unit.state_values import record
 
 async def main():
     store = FileStateStore(Path(sys.argv[1]))
-    decode(await asyncio.to_thread(encode, record()))  # what is imported late must come before the rights go
+    # What is imported late must come before the rights go.
+    decode(await asyncio.to_thread(Encoder().encode, record()))
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(65534)

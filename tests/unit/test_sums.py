@@ -164,14 +164,14 @@ def test_what_waits_outlasts_the_process_in_the_document():
     tally = Tally(since=NOON, sums=measured([reading(PRIMARY, phases=Phases(dns=s(0.001)))], [], []))
     shard = ShardRecord(targets={"a": replace(record, unsent=tally)}, lost={"otlp": 3})
 
-    found = state.decode(state.encode(shard))
+    found = state.decode(state.Encoder().encode(shard))
 
     assert found == shard
     assert isinstance(found.targets["a"].unsent.sums["phase/primary/dns"], Sum)
 
 
 def test_a_document_of_before_there_were_sums_is_read():
-    document = json.loads(state.encode(ShardRecord(targets={"a": TargetRecord.fresh(NOON)})))
+    document = json.loads(state.Encoder().encode(ShardRecord(targets={"a": TargetRecord.fresh(NOON)})))
     del document["lost"], document["targets"]["a"]["unsent"]
 
     assert state.decode(json.dumps(document).encode()).targets["a"].unsent is None

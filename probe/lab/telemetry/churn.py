@@ -124,9 +124,9 @@ class _Real:
         self._store, self._sending = store, sending
         self.emit, self.claim_losses = sending.emit, sending.claim_losses
 
-    async def load(self, shard: int) -> Loaded:
+    async def load(self, shard: int, known: str | None = None) -> Loaded:
         with outside():
-            return await self._store.load(shard)
+            return await self._store.load(shard, known)
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         with outside():
