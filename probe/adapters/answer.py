@@ -48,36 +48,45 @@ class NotHttp(Exception):  # noqa: N818 - as above
 
 
 class Headers:
-    """The lines of one head: names in lower case; of a name that came twice the first value."""
+    """The lines of one head: names in lower case; of a name that came twice the first value.
 
-    __slots__ = ("_values", "repeated")
+    They are kept as they came, since of some twenty a reader asks for five.
+    """
+
+    __slots__ = ("_repeated", "_values")
 
     def __init__(self) -> None:
-        self._values: dict[str, str] = {}
-        self.repeated: set[str] = set()
+        self._values: dict[bytes, bytes] = {}
+        self._repeated: set[bytes] = set()
 
-    def add(self, name: str, value: str) -> None:
+    def add(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
         if name in self._values:
-            self.repeated.add(name)
+            self._repeated.add(name)
         else:
             self._values[name] = value
 
     def get(self, name: str) -> str | None:
-        return self._values.get(name)
+        value = self._values.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    def is_repeated(self, name: str) -> bool:
+        return name.encode() in self._repeated
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        return name.encode() in self._values
 
     def starting(self, prefix: str) -> dict[str, str]:
         """Return what stands under names that begin so, without the prefix and without what came twice."""
+        start = prefix.encode()
         return {
-            name[len(prefix) :]: value
+            name[len(start) :].decode("ascii"): value.decode("latin-1")
             for name, value in self._values.items()
-            if name.startswith(prefix) and name not in self.repeated
+            if name.startswith(start) and name not in self._repeated
         }
 
     def items(self) -> list[tuple[str, str]]:
-        return list(self._values.items())
+        return [(name.decode("ascii"), value.decode("latin-1")) for name, value in self._values.items()]
 
 
 class _Enough(Exception):  # noqa: N818 - ends the parsing of an answer that needs no more of it
@@ -190,7 +199,7 @@ class Answer:
         self._head += size
         if size > LINE_LIMIT or self._head > HEAD_LIMIT or self._lines > LINES_LIMIT or b"\0" in value:
             raise NotHttp
-        self.headers.add(name.decode("ascii").lower(), value.decode("latin-1"))
+        self.headers.add(name, value)
 
     def on_headers_complete(self) -> None:
         if self.status is not None or self._parser is None:
@@ -203,7 +212,7 @@ class Answer:
             return
         coding, length = self.headers.get("transfer-encoding"), self.headers.get("content-length")
         if coding is not None and (
-            version == "1.0" or coding.lower() != "chunked" or "transfer-encoding" in self.headers.repeated
+            version == "1.0" or coding.lower() != "chunked" or self.headers.is_repeated("transfer-encoding")
         ):
             raise NotHttp
         self.status, self._limit = status, self._wanted(status)

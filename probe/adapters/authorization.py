@@ -1,14 +1,16 @@
 """What an attempt shows the service: a signed query, or a bearer token to be had from a token source.
 
 Rules kept here: a bearer token never goes over http; a signature that is made here does one thing, reading or
-writing blobs, lives for ``LIFETIME``, and is good over https alone where the endpoint is https.
+writing blobs, lives for ``LIFETIME`` at most, and is good over https alone where the endpoint is.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from probe.core.canary import EPOCH
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ConfigurationError
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
 LIFETIME = timedelta(hours=1)
-"""Of a signature made here: longer than any tick, and of any clock's usual error."""
+"""Of a signature when it is made here: longer than any tick, and of any clock's usual error."""
+_SIGNED_FOR = timedelta(minutes=10)
+"""One signature serves the ticks of so long: to make one costs more than to send a request with it."""
 
 
 class TokenError(Exception):
@@ -53,7 +57,8 @@ def grant(connection: Connection, url: str, *, now: datetime, write: bool = Fals
         case Sas(token=token):
             return Grant(query=token.lstrip("?"))
         case SharedKey() as key:
-            return Grant(query=_signed(key, https=https, now=now, write=write))
+            begun = now - (now - EPOCH) % _SIGNED_FOR
+            return Grant(query=_signed(key, https=https, expiry=begun + LIFETIME, write=write))
         case Entra() as entra if https:
             return Grant(entra=entra)
         case Entra():
@@ -64,7 +69,8 @@ def grant(connection: Connection, url: str, *, now: datetime, write: bool = Fals
             raise ConfigurationError((problem,))
 
 
-def _signed(key: SharedKey, *, https: bool, now: datetime, write: bool) -> str:
+@lru_cache(maxsize=1024)
+def _signed(key: SharedKey, *, https: bool, expiry: datetime, write: bool) -> str:
     # Imported here: it costs a cold start about 0.3 s, which a connection by identity need not pay.
     from azure.storage.blob import (  # noqa: PLC0415
         AccountSasPermissions,
@@ -79,7 +85,7 @@ def _signed(key: SharedKey, *, https: bool, now: datetime, write: bool) -> str:
             key.key,
             resource_types=ResourceTypes(service=not write, object=True),
             permission=AccountSasPermissions(read=not write, write=write),
-            expiry=now + LIFETIME,
+            expiry=expiry,
             services=Services(blob=True),
             protocol="https" if https else None,
         )

@@ -125,8 +125,8 @@ class Line:
         answer = Answer(wanted, watch)
         connection, failure = None, None
         try:
-            async with asyncio.timeout(self._limits.deadline):
-                connection = self._kept() or await self._connected(watch, tls)
+            async with asyncio.timeout(self._limits.deadline) as bound:
+                connection = self._kept() or await self._connected(watch, tls, bound)
                 watch.begin(Phase.TTFB)
                 watch.reused = connection.used
                 await connection.exchange(data, answer)
@@ -186,22 +186,28 @@ class Line:
         else:
             connection.drop()
 
-    async def _connected(self, watch: Stopwatch, tls: ssl.SSLContext | None) -> "_Connection":
+    async def _connected(
+        self, watch: Stopwatch, tls: ssl.SSLContext | None, bound: asyncio.Timeout
+    ) -> "_Connection":
+        """Return a fresh connection. While it is made, ``bound`` is the connection's, if that comes first."""
         try:
             found = await addresses(self._host, self._port, lambda: watch.begin(Phase.DNS))
         except UnicodeError as error:
             raise unusable(self._address) from error
         watch.begin(Phase.CONNECT)
+        deadline = bound.when()
         ends_at = asyncio.get_running_loop().time() + self._limits.connect
+        bound.reschedule(min(ends_at, deadline or ends_at))
         opened = await _first(found, ends_at)
         try:
             if tls:
                 watch.begin(Phase.TLS)
-            async with asyncio.timeout_at(ends_at):
-                return await self._made(opened, tls)
+            connection = await self._made(opened, tls)
         except BaseException:
             opened.close()
             raise
+        bound.reschedule(deadline)
+        return connection
 
     async def _made(self, opened: socket.socket, tls: ssl.SSLContext | None) -> "_Connection":
         _, connection = await asyncio.get_running_loop().create_connection(
@@ -214,7 +220,10 @@ class Line:
 
 
 async def _first(found: list[Address], ends_at: float) -> socket.socket:
-    """Return a socket connected to the first address that lets it. Raises the last one's ``OSError``."""
+    """Return a socket connected to the first address that lets it. Raises the last one's ``OSError``.
+
+    Who calls holds it to ``ends_at``; each address but the last gets its share of the time until then.
+    """
     loop = asyncio.get_running_loop()
     failed: OSError = TimeoutError()
     for left, (family, address) in zip(range(len(found), 0, -1), found, strict=True):
@@ -223,7 +232,8 @@ async def _first(found: list[Address], ends_at: float) -> socket.socket:
         try:
             opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             opened.setblocking(False)  # noqa: FBT003 - a setter's value
-            async with asyncio.timeout_at(now + (ends_at - now) / left):
+            share = now + (ends_at - now) / left
+            async with asyncio.timeout_at(share if left > 1 else None):
                 await loop.sock_connect(opened, address)
         except BaseException as error:
             if opened is not None:
@@ -246,6 +256,7 @@ class _Connection(asyncio.Protocol):
         self._told: asyncio.Future[None] | None = None
         self._lost = asyncio.get_running_loop().create_future()
         self._idle_since = 0.0
+        self._seen: select.poll | None = None
         self._over = False
         self.used = False
         """Whether a request has gone over it before the one that it is used for now."""
@@ -270,9 +281,10 @@ class _Connection(asyncio.Protocol):
             return False
         if monotonic() - self._idle_since >= IDLE_LIMIT.total_seconds():
             return False
-        seen = select.poll()
-        seen.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not seen.poll(0)
+        if self._seen is None:
+            self._seen = select.poll()
+            self._seen.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._seen.poll(0)
 
     def rest(self) -> None:
         """Be idle until it is used again."""

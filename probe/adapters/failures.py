@@ -68,8 +68,9 @@ def unusable(address: str) -> ConfigurationError:
 
 def plain(text: str, limit: int = _SENTENCE_LIMIT) -> str:
     """Return foreign text as short printable ASCII without secrets, fit for any log and any JSON."""
-    washed = without_secrets(text).replace("…", "...")
-    kept = "".join(each if each.isascii() and each.isprintable() else "?" for each in washed)
+    kept = without_secrets(text).replace("…", "...")
+    if not (kept.isascii() and kept.isprintable()):  # nearly all is, in every answer
+        kept = "".join(each if each.isascii() and each.isprintable() else "?" for each in kept)
     return kept if len(kept) <= limit else kept[: limit - 3] + "..."
 
 

@@ -4,12 +4,13 @@ import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 import pytest
 from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
 
-from probe.adapters.authorization import TokenError, grant
+from probe.adapters.authorization import LIFETIME, TokenError, grant
 from probe.adapters.credentials import AGAIN_AFTER, EARLY, SCOPE, Tokens, identity
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ConfigurationError
@@ -286,6 +287,18 @@ def test_a_grant_shows_no_secret():
     sas = Sas(token="sig=secret")  # noqa: S106 - a fake
 
     assert "secret" not in repr(grant(connection(sas), "https://a.example", now=NOON))
+
+
+def test_a_signature_serves_ticks_in_a_row_and_none_of_another_act():
+    account = connection(SharedKey(account="acc", key="a2V5"))
+    steps = [NOON + timedelta(minutes=number) for number in range(-5, 15)]
+
+    made = [grant(account, "https://a.example", now=at).query for at in steps]
+    ends = [datetime.fromisoformat(parse_qs(each)["se"][0]) for each in made]
+
+    assert len(set(made)) == 3
+    assert all(LIFETIME * 5 / 6 < end - at <= LIFETIME for at, end in zip(steps, ends, strict=True))
+    assert grant(account, "https://a.example", now=steps[0], write=True).query not in made
 
 
 def test_an_identity_is_not_granted_over_http():
