@@ -62,8 +62,8 @@ param probeSettings labels = {}
 @description('Memory of one instance, in megabytes.')
 param instanceMemoryMegabytes 512 | 2048 | 4096 = 512
 
-@description('The most instances that one vantage may scale to; 40 is the least that the plan takes.')
-@minValue(40)
+@description('The most instances that one vantage may scale to. 40 was the least that the plan took, and is what every region takes.')
+@minValue(1)
 @maxValue(1000)
 param maximumInstances int = 40
 
@@ -72,10 +72,10 @@ param maximumInstances int = 40
 @maxValue(730)
 param retentionDays int = 30
 
-@description('Gigabytes a day after which the workspace takes no more, and every alert goes blind but the platform\'s; -1 for no cap.')
+@description('Gigabytes a day after which the workspace takes no more, and the query alerts go blind; -1 for no cap, 0 for one and a further one for each twenty pairs of target and vantage.')
 @minValue(-1)
 @maxValue(100)
-param dailyCapGigabytes int = 1
+param dailyCapGigabytes int = 0
 
 @description('Minutes between two looks at each app\'s /api/health from outside of it and of the workspace; 0 for none.')
 param heartbeatMinutes 0 | 5 | 10 | 15 = 10
@@ -170,7 +170,8 @@ module monitoring 'modules/monitoring.bicep' = {
     applicationInsightsName: applicationInsightsName
     actionGroupName: 'ag-probe-${token}'
     retentionDays: retentionDays
-    dailyCapGigabytes: dailyCapGigabytes
+    // A pair sends about 20 MB a day, and a good deal more in an outage.
+    dailyCapGigabytes: dailyCapGigabytes == 0 ? 1 + length(targets) * length(vantages) / 20 : dailyCapGigabytes
     alertEmail: alertEmail
     alertWebhookUri: alertWebhookUri
   }

@@ -17,9 +17,11 @@ from probe.lab.telemetry import volume
 from probe.lab.telemetry.tapes import Scene
 from tests.infra import burns as played
 from tests.infra import tiles, workbook
-from tests.infra.alerts import CONDITIONS
+from tests.infra.alerts import CONDITIONS, DIMENSIONS, alarms, rules
 from tests.infra.judges import ALLOWED, ASSIGNED, of_type
+from tests.infra.rows import Workspace
 from tests.infra.snapshots import NAMES, ROOT, resources
+from tests.infra.tapes import BEHIND, OK, PRIMARY_DOWN, Seen, calm, rows_of
 
 KINDS = {
     "Microsoft.Web/sites": "function app",
@@ -188,6 +190,33 @@ def burns():
             f"| {played.spent(speed, elapsed):.1%} | {share:.0%} |"
         )
     return "\n".join(rows)
+
+
+def arriving():
+    """Return three pages as they arrive, the texts in full: one of a metric alert, two of the query's."""
+    tape = [Seen(segments=[*calm(15), (OK, *[PRIMARY_DOWN] * 6, *[BEHIND] * 3)])]
+    (alarm,) = [each for each in alarms("default") if each["name"] == "endpoint-down-store-primary"]
+    rule = rules("default")["conditions"]
+    found = {each["Condition"]: each for each in rule.told(Workspace(rows_of(tape)))}
+    (resource,) = resources("default", "Microsoft.Insights/scheduledQueryRules")
+    pages = [
+        [
+            f"Sev{alarm['properties']['severity']} Fired: {alarm['name']}",
+            alarm["properties"]["description"],
+            "availabilityResult/name: store primary down; metric value: 2 in 5 minutes",
+        ]
+    ]
+    for name in ("rerouted", "lag-over-rpo"):
+        row = found[name]
+        pages.append(
+            [
+                f"Sev{rule.severity} Fired: {resource['properties']['displayName']}",
+                resource["properties"]["description"],
+                *(f"{dimension}: {row[dimension]}" for dimension in DIMENSIONS),
+                f"metric value: {row['LossSeconds']:.0f}",
+            ]
+        )
+    return "\n\n".join("```text\n" + "\n".join(each) + "\n```" for each in pages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,6 +410,7 @@ PARTS = {
     "grants": granted,
     "conditions": conditions,
     "burns": burns,
+    "pages": arriving,
     "costs": costs,
     "tiles": shown,
     "snapshots": counted,

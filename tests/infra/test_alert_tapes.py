@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from probe.status import Health
 from tests.infra import alerts
 from tests.infra.rows import Workspace
 from tests.infra.tapes import (
@@ -293,3 +294,73 @@ def test_every_condition_is_told_on_some_tape_and_not_on_another():
 
     assert asked == set().union(*seen)
     assert all(any(name not in each for each in seen) for name in asked)
+
+
+def capped(minutes):
+    """Return what the workspace itself writes when its daily cap is reached, as its reference has it."""
+    at = (NOW - minutes * MINUTE).replace(tzinfo=None)
+    what = "Data collection stopped: OverQuota"
+    return "_LogOperation", {"TimeGenerated": at, "Category": "Ingestion", "Level": "Warning", "Detail": what}
+
+
+# How a watcher dies: until when rows arrived, what the workspace says, and whether /api/health is 200 then.
+DEATHS = {
+    "the timer has gone silent": (silent(12), [], Health.STALE, {"probe-silent"}),
+    "the app is stopped": (silent(12), [], None, {"probe-silent"}),
+    "the workspace refuses rows": (silent(12), [], Health.FRESH, {"probe-silent"}),
+    "the cap is reached": (silent(12), [capped(11)], Health.FRESH, {"probe-silent", "cap-reached"}),
+    "the identity has lost its grants": (silent(12), [], Health.FRESH, {"probe-silent"}),
+    "the cap was reached a minute ago": ([], [capped(1)], Health.FRESH, {"cap-reached"}),
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_watcher_that_dies_is_told_by_the_query_and_where_no_tick_runs_by_the_heartbeat_too(death):
+    gap, said, health, expected = DEATHS[death]
+    workspace = Workspace([*rows_of([Seen(segments=calm(30) + gap)]), *said])
+    answers_200 = health is not None and health.runs
+
+    found = alerts.rules("default")["conditions"].firing(workspace)
+
+    assert found.keys() == expected
+    # The workflow's run fails without a 200, and its metric alert tells that.
+    assert answers_200 is (death not in {"the timer has gone silent", "the app is stopped"})
+
+
+def test_each_page_names_what_where_since_when_who_serves_what_is_lost_and_what_to_do():
+    tape = [Seen(segments=[*BEFORE, (OK, *[PRIMARY_DOWN] * 8)])]
+
+    pages = {
+        each["Condition"]: each
+        for each in alerts.rules("default")["conditions"].told(Workspace(rows_of(tape)))
+    }
+
+    page = pages["rerouted"]
+    assert (page["Target"], page["Side"], page["Severity"]) == ("store", "francecentral", "2")
+    assert page["Situation"] == "since 2026-01-05 11:52 UTC; the secondary serves the reads"
+    assert page["First"].endswith("runbook.md#rerouted")
+    assert page["LossSeconds"] == pytest.approx(20.4, abs=1)
+
+
+def test_silence_names_each_missing_pair_and_a_slower_schedule_waits_longer():
+    tape = [
+        Seen(segments=calm(15), target=target, vantage=vantage)
+        for target in ("orders", "media-eu", "archive")
+        for vantage in ("uksouth", "swedencentral", "ukwest")
+        if (target, vantage) not in {("archive", "ukwest"), ("orders", "uksouth")}
+    ]
+    workspace = Workspace(rows_of(tape, 5 * MINUTE))
+
+    found = alerts.rules("fleet")["conditions-1"].firing(workspace)
+
+    assert found == {"probe-silent": {("archive", "ukwest"), ("orders", "uksouth")}}
+
+
+def test_midnight_is_a_minute_like_any_other():
+    shift = timedelta(hours=12, minutes=2)
+    rows = [
+        (table, {**cells, "TimeGenerated": cells["TimeGenerated"] + shift})
+        for table, cells in rows_of([Seen(segments=DAY)])
+    ]
+
+    assert alerts.rules("default")["conditions"].firing(Workspace(rows), NOW + shift) == {}
