@@ -31,7 +31,6 @@ from probe.adapters.transport import ExchangeTransport, met
 from probe.core.connection import Connection, Entra, Sas, SharedKey
 from probe.core.errors import ProbeError
 from probe.core.reading import Fault, error_of_status, fault_of
-from probe.core.redaction import without_secrets
 
 CONTAINER_MISSING = "ContainerNotFound"
 MISSING = frozenset({CONTAINER_MISSING, "BlobNotFound"})
@@ -130,11 +129,11 @@ def service_error(error: BaseException) -> str | None:
 
 
 def _said(error: BaseException) -> str:
-    """Return the first line of what the service said, without queries; the rest repeats ids."""
+    """Return the first line of what the service said; the rest repeats ids."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return without_secrets(first).rstrip(".")
+    return first.rstrip(".")
 
 
 def _remedy(error_type: str) -> str:

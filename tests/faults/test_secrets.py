@@ -52,6 +52,7 @@ WINDOW = 16
 def leaks(output: str | bytes, *more: str) -> list[str]:
     """Return the parts of secrets that an output has; ``more`` are secrets beside the planted ones."""
     text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output
+    text += text.replace("\\x00", "")  # UTF-16, as Python shows bytes
     forms = {form for each in (*SECRETS, *more) for form in (each, quote(each, safe=""))}
     return sorted(
         {
