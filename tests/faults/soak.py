@@ -1,7 +1,8 @@
-"""Long runs: a worker that ticks each second under churn, and thousands of ticks in simulated time.
+"""Long runs: a worker that ticks each second under churn, thousands of ticks in simulated time, kills.
 
     python -m tests.faults.soak worker --seconds 900
     python -m tests.faults.soak simulated --ticks 10000
+    python -m tests.faults.soak kills --count 100
 
 print what came of it as JSON, for which ``problems`` are empty; with ``--save`` it goes on the page.
 """
@@ -35,6 +36,8 @@ from probe.lab.run import APP
 from probe.lab.telemetry import churn
 from probe.lab.telemetry.ingestion import Ingestion
 from probe.lab.world import MINUTE, NOON, World, run, world
+from tests.faults.writers import Outcome as Played
+from tests.faults.writers import Plan, played
 from tests.reliability import results
 
 MEBIBYTE = 2**20
@@ -107,6 +110,7 @@ def sample(pid: int) -> Sample:
 async def worker(seconds: float, seed: int = SEED, lent: Pair | None = None) -> Outcome:
     """Tick each second in the real worker, on a pair (or the one that is lent) that fails by turns."""
     chance, samples, results_of = random.Random(seed), [], Counter[bool]()  # noqa: S311 - repeatable
+    failures: list[str] = []
     with tempfile.TemporaryDirectory() as folder, Ingestion() as ingestion:
         async with contextlib.nullcontext(lent) if lent else Pair(host=True) as pair:
             settings = {
@@ -134,7 +138,10 @@ async def worker(seconds: float, seed: int = SEED, lent: Pair | None = None) -> 
                     await asyncio.sleep(max(second + 0.005 - time.time(), 0))
                     if chance.random() < 0.15:
                         strike(pair, chance)
-                    results_of[(await host.fire("probe_tick")).succeeded] += 1
+                    fired = await host.fire("probe_tick")
+                    results_of[fired.succeeded] += 1
+                    if fired.failure:
+                        failures.append(fired.failure.message)
                     if sum(results_of.values()) % 5 == 0:
                         samples.append(sample(await host.worker_pid()))
                 pair.heal()
@@ -142,7 +149,9 @@ async def worker(seconds: float, seed: int = SEED, lent: Pair | None = None) -> 
             saved = compose.build({**settings, "APPLICATIONINSIGHTS_CONNECTION_STRING": ""})
             record = (await saved.world.store.load(0)).record
             await saved.aclose()
-    return _worked(results_of, samples, log, record, ingestion.envelopes)
+    outcome = _worked(results_of, samples, log, record, ingestion.envelopes)
+    outcome.problems += failures
+    return outcome
 
 
 def strike(pair: Pair, chance: random.Random) -> None:
@@ -312,15 +321,42 @@ def _script(chance: random.Random) -> str:
     return chance.choice(WORDS) if chance.random() < 0.8 else ",".join(chance.choices(WORDS, k=4))
 
 
+async def kills(count: int) -> Outcome:
+    """Strike processes that tick side by side on one state with so many SIGKILLs, by file and by blob."""
+    outcome = Outcome()
+    for state in ("file", "blob"):
+        plan = Plan(writers=2, ticks=count * 3 // 2, kills=count, state=state)
+        hold(outcome, state, await played(plan))
+    return outcome
+
+
+def hold(outcome: Outcome, state: str, run_: Played) -> None:
+    """Add what came of one state's kills."""
+    outcome.problems += run_.problems
+    moves = f"{run_.transitions_told}, {run_.transitions_in_document}"
+    outcome.figures |= {
+        f"{state}: SIGKILLs": run_.kills,
+        f"{state}: ticks told, ticks in the document": f"{run_.ticks_told}, {run_.ticks_in_document}",
+        f"{state}: killed between save and word": run_.ticks_killed,
+        f"{state}: moves told, moves in the document": moves,
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["worker", "simulated"])
+    parser.add_argument("what", choices=["worker", "simulated", "kills"])
     parser.add_argument("--seconds", type=float, default=900)
     parser.add_argument("--ticks", type=int, default=10_000)
+    parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--save", action="store_true", help="put it on the page")
     options = parser.parse_args()
-    is_worker = options.what == "worker"
-    outcome = asyncio.run(worker(options.seconds)) if is_worker else simulated(options.ticks)
+    match options.what:
+        case "worker":
+            outcome = asyncio.run(worker(options.seconds))
+        case "kills":
+            outcome = asyncio.run(kills(options.count))
+        case _:
+            outcome = simulated(options.ticks)
     print(json.dumps(asdict(outcome), indent=1))
     if options.save and not outcome.problems:
         results.save(f"soak_{options.what}", result(options, outcome))
@@ -329,7 +365,14 @@ def main() -> int:
 
 def result(options: argparse.Namespace, outcome: Outcome) -> results.Result:
     """Return a run as the page shows it."""
-    if options.what == "worker":
+    if options.what == "kills":
+        title, size = f"{options.count} SIGKILLs for each store", f"--count {options.count}"
+        says = (
+            "Two processes of the probe on one state, on real sockets, a primary that flaps; one of them is "
+            "killed somewhere in a tick, again and again, and another goes on. What a process has told is in "
+            "the document; a tick that was killed between its save and its word is there and was not told."
+        )
+    elif options.what == "worker":
         title, size = f"{options.seconds / 60:g} minutes in the worker", f"--seconds {options.seconds:g}"
         says = (
             "The function app in the real worker runtime, fired each second, on two Azurites that fail by "

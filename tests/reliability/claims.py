@@ -64,6 +64,21 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "unit/test_tick_budget.py::test_ticks_never_overlap_though_the_timer_fires_late_and_then_on_time",
         ),
         claim(
+            "A process that is told to end, or ends, waits for its telemetry once.",
+            "telemetry/test_backends.py::test_a_tick_and_the_end_of_its_process_wait_for_a_silent_backend_once",
+            "faults/test_silence.py::test_a_tick_and_the_end_of_its_process_keep_to_the_budget",
+        ),
+        claim(
+            "No answer takes the probe's memory more than 16 MiB above idle, but for the state's own document.",
+            "faults/test_hostile.py::test_no_answer_takes_the_probe_far_above_its_idle_memory",
+            "long/test_servers.py::test_no_answer_to_any_request_takes_the_probe_far_above_its_idle_memory",
+        ),
+        claim(
+            "What is told agrees, request by request, with what the servers saw.",
+            "worker/test_soak.py::test_what_a_worker_tells_under_churn_agrees_with_the_servers_log",
+            "faults/test_soak.py::test_random_faults_cost_no_count_and_no_read_while_a_side_is_up",
+        ),
+        claim(
             "Of several instances at one instant one is the tick; a clock that is set back runs no minute twice.",
             "unit/test_tick_store.py::test_of_three_instances_at_one_instant_one_is_the_tick_and_the_others_tell_nothing",
             "unit/test_tick_store.py::test_a_clock_that_is_set_back_runs_no_minute_twice_and_stops_nothing",
