@@ -39,6 +39,14 @@ def test_a_deployed_alert_binds_and_its_columns_are_what_it_measures(snapshot):
         )  # https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
 
 
+def test_every_query_begins_with_what_it_answers():
+    """In a comment of its own: by it a query is found again where it is used."""
+    openings = [text.splitlines()[0] for text in QUERIES.values()]
+
+    assert [each for each in openings if not each.startswith("// ")] == []
+    assert len(set(openings)) == len(openings)
+
+
 def test_every_query_is_used_by_an_alert_or_the_workbook():
     alerts = (ROOT / "infra" / "modules" / "alerts.bicep").read_text()
     (workbook,) = resources("default", "Microsoft.Insights/workbooks")
