@@ -30,6 +30,9 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     )
 
 
+DEADLINE = 1.0
+SHORT = {"connect_timeout": 0.5, "deadline": DEADLINE}
+"""Seconds for what never answers. What does answer is given more time: a busy machine is not its fault."""
 SIGNATURE = "sv=2026-01-01&sp=r&sig=s%2Fecret%3D"
 
 
@@ -80,7 +83,7 @@ async def attempt_at(attempt_loop, attempt_tls) -> AsyncIterator[Callable[..., T
             tokens=None,
             **policy: float,
         ) -> TargetSession:
-            limits = {"connect_timeout": 0.25, "deadline": 0.4, **policy}
+            limits = {"connect_timeout": 5, "deadline": 8, **policy}
             target = Target(
                 name="t",
                 primary=primary,

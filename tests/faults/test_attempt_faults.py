@@ -26,8 +26,8 @@ from tests.faults.attempt_servers import (
     reset_after,
     serving,
 )
+from tests.faults.conftest import DEADLINE, SHORT
 
-DEADLINE = 0.4
 GRACE = timedelta(seconds=1)
 """What a busy machine may add to a deadline; a server's silence would add ``FOREVER``."""
 P = Location.PRIMARY
@@ -213,7 +213,8 @@ CASES = {
 @pytest.mark.parametrize("case", [pytest.param(each, id=name) for name, each in CASES.items()])
 async def test_each_answer_gives_its_reading_within_the_deadline(case, attempt_at):
     async with serving(case.play) as server:
-        reading = await attempt_at(f"http://127.0.0.1:{server.port}").attempt(P, Purpose.READ, floor=OLDER)
+        session = attempt_at(f"http://127.0.0.1:{server.port}", **(SHORT if case.error == "timeout" else {}))
+        reading = await session.attempt(P, Purpose.READ, floor=OLDER)
 
     assert (reading.error_type, reading.fault, reading.status_code) == (case.error, case.fault, case.status)
     assert phases_of(reading) == case.ended
