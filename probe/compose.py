@@ -139,6 +139,13 @@ class App:
             page = replace(page, vantage=vantage)
         return await status.document(store, page, memory, self.world.clock())
 
+    async def shown(self, target: str | None) -> dict[str, Any]:
+        """Return the status as a page needs it: a target whole, or of a fleet what its headlines need."""
+        page, now = self._page(), self.world.clock()
+        if target is None and sum(map(len, self.shards)) > 1:
+            return await status.overview(self.world.store, page, self.memory, now)
+        return await status.document(self.world.store, page, self.memory, now, only=target)
+
     async def vantages(self) -> list[str]:
         """Return the vantages that have saved state beside this one's; none where a store has only one."""
         store = self.world.store

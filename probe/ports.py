@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from probe.core.brief import Brief
 from probe.core.canary import Stamp
 from probe.core.reading import Purpose, Reading
 from probe.core.record import ShardRecord
@@ -78,6 +79,13 @@ class StateStore(Protocol):
         """Load a shard's record. Raises ``StateError`` when the store cannot be reached.
 
         ``known`` is the tag of the version that the caller has itself: of that one only the tag is returned.
+        """
+        ...
+
+    async def glance(self, shard: int) -> Brief | None:
+        """Load no more of a shard's record than its brief, ``None`` where nothing was stored yet.
+
+        Raises ``StateError`` when the store cannot be reached.
         """
         ...
 

@@ -37,18 +37,20 @@ async def status(headers: Mapping[str, str], query: Mapping[str, str]) -> dict[s
     if signs_in() and not headers.get(_SIGNED_IN):
         return _answer("Sign in first.\n", 401, "text/plain")
     runbook, interval = None, _REFRESHED[1]
+    is_page = wanted(headers.get("accept") or "", query.get("format")) is HTML
     try:
         with telling():
             app = compose.app()
             interval = int(app.settings.interval.total_seconds())
             runbook = app.settings.runbook_url
-            body, status_code = await app.status(), 200
+            body = await (app.shown(query.get("target") or None) if is_page else app.status())
+            status_code = 200
     except ConfigurationError as error:
         body, status_code = _broken(error.problems), 500
     except Exception as error:  # noqa: BLE001 - told above; its text may hold anything, so it is not shown
         problem = f"{type(error).__name__}: the log stream has its text, in a line that begins 'probe error'"
         body, status_code = _broken((problem,)), 500
-    if wanted(headers.get("accept") or "", query.get("format")) is JSON:
+    if not is_page:
         return _answer(json.dumps(body, indent=1), status_code, JSON)
     least, most = _REFRESHED
     asked = page.Asked.of(query, refresh=min(max(interval, least), most))

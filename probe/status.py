@@ -6,17 +6,19 @@ document cannot be read is told, and does not hide the others; what is shown fro
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from probe.core.brief import Brief
 from probe.core.errors import StateError
 from probe.core.record import HistoryEntry, ShardRecord, TargetRecord
 from probe.core.report import (
     breaker_document,
     event_document,
+    forced_document,
     incident_document,
     transition_document,
 )
@@ -72,14 +74,27 @@ class Memory:
     """
 
     ticks: Mapping[int, Known] = field(default_factory=dict)
-    read: dict[int, ShardRecord] = field(default_factory=dict)
+    read: dict[int, ShardRecord | Brief] = field(default_factory=dict)
     unreadable_since: dict[int, datetime] = field(default_factory=dict)
 
     async def shard(self, store: StateStore, number: int, now: datetime) -> "Seen":
         """Return a shard as it is saved, or as it is remembered where that is all there is."""
+
+        async def load() -> ShardRecord | None:
+            return (await store.load(number)).record
+
+        return await self._seen(load, number, now)
+
+    async def brief(self, store: StateStore, number: int, now: datetime) -> "Seen":
+        """Return the same with no more of it than a headline needs."""
+        return await self._seen(lambda: store.glance(number), number, now)
+
+    async def _seen(
+        self, load: Callable[[], Awaitable[ShardRecord | Brief | None]], number: int, now: datetime
+    ) -> "Seen":
         known = self.ticks.get(number)
         try:
-            record = (await store.load(number)).record
+            record = await load()
         except StateError as error:
             # The health says no more than a word, and may be all that runs on this instance.
             log.error("the state of shard %d cannot be read: %s", number, error)  # noqa: TRY400 - no bug of ours
@@ -88,21 +103,26 @@ class Memory:
                 since = min(since, known.unsaved_since)
             return Seen(record=self._remembered(number), since=since, error=str(error))
         self.unreadable_since.pop(number, None)
-        if record is not None:
-            self.read[number] = record
+        self._keep(number, record)
         if known and known.unsaved_since and _newer(known.record, record):
             error_text = "what the last ticks found could not be saved"
             return Seen(record=known.record, since=known.unsaved_since, error=error_text, readable=True)
         return Seen(record=record)
 
-    def _remembered(self, number: int) -> ShardRecord | None:
+    def _keep(self, number: int, record: ShardRecord | Brief | None) -> None:
+        """Keep what was read last, but no brief in the place of a record that says the same and more."""
+        before = self.read.get(number)
+        if record is not None and (isinstance(record, ShardRecord) or _newer(record, before)):
+            self.read[number] = record
+
+    def _remembered(self, number: int) -> ShardRecord | Brief | None:
         known, read = self.ticks.get(number), self.read.get(number)
         if known is None or (read is not None and _newer(read, known.record)):
             return read
         return known.record
 
 
-def _newer(one: ShardRecord, other: ShardRecord | None) -> bool:
+def _newer(one: ShardRecord | Brief, other: ShardRecord | Brief | None) -> bool:
     if other is None or other.last_completed_at is None:
         return True
     return one.last_completed_at is not None and one.last_completed_at > other.last_completed_at
@@ -110,9 +130,9 @@ def _newer(one: ShardRecord, other: ShardRecord | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A shard's record, and what kept it from being the saved one: ``error`` since ``since``."""
+    """A shard's record or its brief, and what kept it from being the saved one: ``error`` since ``since``."""
 
-    record: ShardRecord | None
+    record: ShardRecord | Brief | None
     since: datetime | None = None
     error: str | None = None
     readable: bool = False
@@ -141,18 +161,35 @@ class Seen:
         return Health.UNSAVED if lately else Health.UNKNOWN
 
 
-async def _shards(store: StateStore, page: Page, memory: Memory, now: datetime) -> list[Seen]:
-    return await asyncio.gather(*(memory.shard(store, each, now) for each in range(len(page.shards))))
+async def document(
+    store: StateStore, page: Page, memory: Memory, now: datetime, *, only: str | None = None
+) -> dict[str, Any]:
+    """Return the status as JSON values, schema 2: ``shards`` and ``targets``, the newest tick of each.
+
+    With ``only``, that of one target and its shard; of no shard, where there is no target of that name.
+    """
+    named = [
+        number
+        for number, targets in enumerate(page.shards)
+        if only is None or any(each.name == only for each in targets)
+    ]
+    seen = await asyncio.gather(*(memory.shard(store, each, now) for each in named))
+    return _document(dict(zip(named, seen, strict=True)), page, now, only)
 
 
-async def document(store: StateStore, page: Page, memory: Memory, now: datetime) -> dict[str, Any]:
-    """Return the status as JSON values, schema 2: ``shards`` and ``targets``, the newest tick of each."""
-    seen = await _shards(store, page, memory, now)
-    shards = [_shard(number, each, page, now) for number, each in enumerate(seen)]
+async def overview(store: StateStore, page: Page, memory: Memory, now: datetime) -> dict[str, Any]:
+    """Return the status with no more of each target than its headline needs."""
+    seen = await asyncio.gather(*(memory.brief(store, each, now) for each in range(len(page.shards))))
+    return _document(dict(enumerate(seen)), page, now, None)
+
+
+def _document(seen: Mapping[int, "Seen"], page: Page, now: datetime, only: str | None) -> dict[str, Any]:
+    shards = [_shard(number, each, page, now) for number, each in seen.items()]
     targets = [
         _target(target, number, each, now)
-        for number, each in enumerate(seen)
+        for number, each in seen.items()
         for target in page.shards[number]
+        if only in (None, target.name)
     ]
     return {
         "schema": SCHEMA,
@@ -166,8 +203,8 @@ async def document(store: StateStore, page: Page, memory: Memory, now: datetime)
 
 async def health(store: StateStore, page: Page, memory: Memory, now: datetime) -> Health:
     """Return whether ticks of every shard run, as far as this instance can know."""
-    found = [each.health(page, now) for each in await _shards(store, page, memory, now)]
-    return max(found, key=list(Health).index)
+    seen = await asyncio.gather(*(memory.brief(store, each, now) for each in range(len(page.shards))))
+    return max((each.health(page, now) for each in seen), key=list(Health).index)
 
 
 def _shard(number: int, seen: Seen, page: Page, now: datetime) -> dict[str, Any]:
@@ -188,9 +225,20 @@ def _shard(number: int, seen: Seen, page: Page, now: datetime) -> dict[str, Any]
 def _target(target: Target, shard: int, seen: Seen, now: datetime) -> dict[str, Any]:
     known = seen.record.targets.get(target.name) if seen.record else None
     head: dict[str, Any] = {"name": target.name, "shard": shard, "at": None}
-    if known is None or known.last is None:
-        return {**head, "verdict": None, "reason": _UNREAD if seen.source == "none" else _NEVER}
-    return {**head, **known.last, **_remembered(known, target, now)}
+    if isinstance(known, TargetRecord) and known.last is not None:
+        return {**head, **known.last, **_remembered(known, target, now)}
+    if isinstance(known, dict):
+        return {**head, **known, **_willed(known, target, now)}
+    return {**head, "verdict": None, "reason": _UNREAD if seen.source == "none" else _NEVER}
+
+
+def _willed(known: Mapping[str, Any], target: Target, now: datetime) -> dict[str, Any]:
+    """Return what of a brief follows from the settings, as they are now."""
+    forced = target.policy.forced_at(now)
+    return {
+        "breaker": {**known["breaker"], "forced": forced_document(forced)},
+        "maintenance_until": _time(maintenance_end(target.policy, now)),
+    }
 
 
 _NEVER = "no tick is on record yet"

@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
+from probe.core.brief import Brief, brief
 from probe.core.canary import EPOCH, SEQUENCE_LIMIT
 from probe.core.errors import ConfigurationError, StateConflict, StateError
 from probe.core.record import (
@@ -42,6 +43,8 @@ SIZE_LIMIT = 16 * 1024 * 1024
 """The most bytes that a document may have. A shard of 100 targets has about 1 MB; more is not ours."""
 TOO_BIG = f"it is bigger than {SIZE_LIMIT // 1024**2} MiB, so this project did not write it"
 _FARTHEST = 1e15
+GLANCE = 256 * 1024
+"""The bytes at a document's beginning in which its brief is looked for; 100 targets have about 90 KiB."""
 _LOCK_POLL = 0.005
 _LOCK_SHARE = 0.8
 """Of a call's bound: what is waited for the lock, so that the message can still name it."""
@@ -86,7 +89,7 @@ def _within(schema: Any) -> Any:  # noqa: ANN401 - a core schema is nested dicts
 
 
 class Encoder:
-    """Makes the documents of one shard: JSON, times in RFC 3339.
+    """Makes the documents of one shard: JSON, times in RFC 3339; the brief stands first.
 
     An entry of a history is encoded once, when it is new: of 60 it is one in each document, and together they
     are nearly all of it.
@@ -122,7 +125,24 @@ class Encoder:
             targets.append(b'%s:%s,"history":[%s]}' % (to_json(name), rest[:-1], encoded))
         self._entries = entries
         rest = as_shard.dump_json(record, exclude={"targets"})
-        return b'%s,"targets":{%s}}' % (rest[:-1], b",".join(targets))
+        little = _adapter(Brief).dump_json(brief(record))
+        return b'%s%s,%s,"targets":{%s}}' % (_BRIEF, little, rest[1:-1], b",".join(targets))
+
+
+_BRIEF = b'{"brief":'
+
+
+def glanced(beginning: bytes) -> Brief | None:
+    """Return the brief that a document begins with; ``None`` where there is none, or not all of it."""
+    if not beginning.startswith(_BRIEF):
+        return None
+    text = beginning.decode(errors="replace")
+    try:
+        found, _ = json.JSONDecoder().raw_decode(text, len(_BRIEF))
+        known = _adapter(Brief).validate_python(found)
+    except (ValueError, RecursionError):
+        return None
+    return known if known.schema == SCHEMA else None
 
 
 def decode(document: bytes) -> ShardRecord:
@@ -172,6 +192,11 @@ def told_replaced(reason: str, aside: str) -> str:
     return f"the stored state cannot be used: {reason}; kept aside as {aside}"
 
 
+def brief_of(loaded: Loaded) -> Brief | None:
+    """Return the brief of what had to be loaded whole."""
+    return brief(loaded.record) if loaded.record else None
+
+
 class MemoryStateStore:
     """State in this process only: for trying out, and gone when the process is."""
 
@@ -191,6 +216,10 @@ class MemoryStateStore:
             aside = f"shard-{shard}.unreadable-{tag}"
             self._aside[aside] = document
             return Loaded(record=None, tag=tag, replaced=told_replaced(str(error), aside))
+
+    async def glance(self, shard: int) -> Brief | None:
+        _, document = self._documents.get(shard, (None, b""))
+        return glanced(document[:GLANCE]) or brief_of(await self.load(shard))
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         if self._documents.get(shard, (None,))[0] != tag:
@@ -229,6 +258,11 @@ class FileStateStore:
     async def load(self, shard: int, known: str | None = None) -> Loaded:
         async with self._bounded("loaded"):
             return await asyncio.to_thread(self._load, shard, known)
+
+    async def glance(self, shard: int) -> Brief | None:
+        async with self._bounded("loaded"):
+            document, _ = await asyncio.to_thread(_read, self._file(shard), GLANCE)
+        return (document and glanced(document)) or brief_of(await self.load(shard))
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         async with self._bounded("saved"):
@@ -309,8 +343,8 @@ def _os_error(error: OSError) -> tuple[str, str]:
     return "unreadable", "PROBE_STATE must name a file in a folder that can be made"
 
 
-def _read(path: Path) -> tuple[bytes | None, datetime]:
-    """Return a file's bytes, ``None`` where there is none, and when it changed."""
+def _read(path: Path, most: int = -1) -> tuple[bytes | None, datetime]:
+    """Return a file's first bytes, ``None`` where there is none, and when it changed."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             found = os.fstat(file.fileno())
@@ -318,7 +352,7 @@ def _read(path: Path) -> tuple[bytes | None, datetime]:
                 raise OSError(EINVAL, "it is no regular file")
             if found.st_size > SIZE_LIMIT:
                 raise OSError(EOVERFLOW, TOO_BIG)
-            return file.read(), datetime.fromtimestamp(found.st_mtime, UTC)
+            return file.read(most), datetime.fromtimestamp(found.st_mtime, UTC)
     except FileNotFoundError:
         return None, datetime.fromtimestamp(0, UTC)
 

@@ -19,14 +19,18 @@ from probe.adapters import blobs
 from probe.adapters.authorization import TokenSource
 from probe.adapters.state import (
     BOUND,
+    GLANCE,
     SIZE_LIMIT,
     TOO_BIG,
     Encoder,
     UnreadableError,
     aside_name,
+    brief_of,
     decode,
+    glanced,
     told_replaced,
 )
+from probe.core.brief import Brief
 from probe.core.connection import Connection
 from probe.core.errors import ProbeError, StateConflict, StateError
 from probe.core.record import ShardRecord
@@ -75,6 +79,12 @@ class BlobStateStore:
                 aside = aside_name(name, changed_at)
                 await _keep(service.get_blob_client(self._container, aside), document)
                 return Loaded(record=None, tag=tag, replaced=told_replaced(str(error), aside))
+
+    async def glance(self, shard: int) -> Brief | None:
+        name = self._name(shard)
+        async with self._opened("loaded", name, size=GLANCE) as service:
+            stored = await _downloaded(service.get_blob_client(self._container, name), first=GLANCE)
+        return (stored and glanced(stored[0])) or brief_of(await self.load(shard))
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         name = self._name(shard)
@@ -129,22 +139,22 @@ class BlobStateStore:
         return f"the state in {self._connection.primary}/{self._container}/{name} could not be {act}"
 
 
-async def _downloaded(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
+async def _downloaded(blob: BlobClient, first: int | None = None) -> tuple[bytes, str, datetime] | None:
     """Return what ``_download`` does, tried again where the path failed."""
     for pause in _LOAD_PAUSES:
         try:
-            return await _download(blob)
+            return await _download(blob, first)
         except blobs.ERRORS as error:
             if not blobs.is_path_fault(error):
                 raise
         await asyncio.sleep(pause)
-    return await _download(blob)
+    return await _download(blob, first)
 
 
-async def _download(blob: BlobClient) -> tuple[bytes, str, datetime] | None:
-    """Return a blob's bytes, ETag and time of change; ``None`` where there is none."""
+async def _download(blob: BlobClient, first: int | None) -> tuple[bytes, str, datetime] | None:
+    """Return a blob's bytes, or its first ones, ETag and time of change; ``None`` where there is none."""
     try:
-        found = await blob.download_blob()
+        found = await blob.download_blob(offset=None if first is None else 0, length=first)
         document = await found.readall()
     except blobs.ERRORS as error:
         if blobs.service_error(error) in blobs.MISSING:

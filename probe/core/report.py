@@ -325,8 +325,13 @@ def breaker_document(breaker: Breaker, target: Target, forced: Forced | None) ->
         "trial_at": time_text(trial_at) if trial_at else None,
         "consecutive_failures": breaker.consecutive_failures,
         "secondary_reads": breaker.secondary_reads,
-        "forced": {"location": forced.location, "until": time_text(forced.until)} if forced else None,
+        "forced": forced_document(forced),
     }
+
+
+def forced_document(forced: Forced | None) -> dict[str, Any] | None:
+    """Return where reads are forced to, and until when; ``null`` where they are not."""
+    return {"location": forced.location, "until": time_text(forced.until)} if forced else None
 
 
 def transition_document(transition: Transition) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from probe import tick
 from probe.core import canary
+from probe.core.brief import Brief, brief
 from probe.core.canary import Stamp
 from probe.core.errors import StateConflict, StateError
 from probe.core.reading import Phases, Purpose, Reading, fault_of
@@ -383,6 +384,10 @@ class Store:
         tag = None if version is None else str(version)
         record = None if tag == known else self.records.get(shard)
         return Loaded(record=record, tag=tag, replaced=replaced)
+
+    async def glance(self, shard: int) -> Brief | None:
+        self._fail("load")
+        return brief(self.records[shard]) if shard in self.records else None
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         if self.meanwhile:

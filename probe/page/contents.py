@@ -95,7 +95,7 @@ def contents(body: Mapping[str, Any], asked: Asked, *, runbook: str | None) -> d
         "measured": _measured(body),
         "shards": _shards(body["shards"]),
         "single": one is not None,
-        "back": asked.link(target=None) if asked.target and len(known) > 1 else None,
+        "back": asked.link(target=None) if asked.target else None,
     }
     if one is not None:
         (document,) = [each for each in body["targets"] if each["name"] == one.name]
@@ -313,7 +313,7 @@ def _details(document: Mapping[str, Any], known: Situation) -> dict[str, Any] | 
         "reads": f"{document['verdict']}: {document['reason']}",
         "strip": strip(document),
         "ends": [_end(name, each, known.now) for name, each in document["endpoints"].items()],
-        "breaker": breaker_told(document["breaker"]),
+        "breaker": breaker_told(document["breaker"]).removeprefix("breaker: "),
         "replication": [
             ("Azure's status", replication["status"] or "unknown"),
             ("Lag of the canary at the last look", _seconds(replication["lag_seconds"])),

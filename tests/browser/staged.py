@@ -62,7 +62,8 @@ STAGED = (
 BY_NAME = {each.name: each for each in STAGED}
 
 
-async def _played(staged: Staged) -> dict[str, Any]:
+async def played(staged: Staged) -> World:
+    """Return the world at the time when the page is read."""
     probe = world(target("contoso"))
     probe.account.begin()
     for number, script in enumerate(staged.script):
@@ -70,14 +71,20 @@ async def _played(staged: Staged) -> dict[str, Any]:
         staged.before(probe, number)
         probe.account.behave(*script)
         await probe.tick()
+    await probe.until(clock() + staged.read_after)
+    return probe
+
+
+async def _shown(staged: Staged) -> dict[str, Any]:
+    probe = await played(staged)
     page = Page(shards=[probe.targets], vantage="uksouth", interval=MINUTE, budget=timedelta(seconds=45))
     memory = Memory(ticks=probe.inner.last_known)
-    return await status.document(probe.store, page, memory, clock() + staged.read_after)
+    return await status.document(probe.store, page, memory, clock())
 
 
 @cache
 def _document(name: str) -> str:
-    return json.dumps(run(_played(BY_NAME[name])))
+    return json.dumps(run(_shown(BY_NAME[name])))
 
 
 def document(name: str) -> dict[str, Any]:

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
+from pydantic import TypeAdapter
 
 from probe.adapters import blobs
-from probe.adapters.state import Encoder, FileStateStore, MemoryStateStore
+from probe.adapters.state import GLANCE, Encoder, FileStateStore, MemoryStateStore
 from probe.adapters.state_blob import BlobStateStore
+from probe.core.brief import brief
 from probe.core.connection import Connection, Sas, SharedKey
 from probe.core.errors import StateConflict, StateError
+from probe.core.record import ShardRecord
 from probe.lab.account.azurite import ACCOUNT, KEY
 from probe.ports import Loaded
 from tests.timing import PATIENCE, soonest
@@ -98,6 +101,21 @@ async def place(request, pair, tmp_path):
             return FilePlace(tmp_path)
         case _:
             return MemoryPlace()
+
+
+async def test_a_glance_is_the_brief_of_what_is_stored(place):
+    assert await place.store().glance(0) is None
+    await place.store().save(0, record(), None)
+
+    assert await place.store().glance(0) == brief(record())
+
+
+async def test_a_glance_at_what_has_no_brief_or_not_all_of_it_at_its_beginning_loads_the_whole(place):
+    old = TypeAdapter(ShardRecord).dump_json(record())
+    for document in (old, b'{"brief":' + b" " * GLANCE + Encoder().encode(record())[len('{"brief":') :]):
+        await place.damage(document)
+
+        assert await place.store().glance(0) == brief(record())
 
 
 async def test_before_anything_was_saved_there_is_nothing(place):

@@ -13,7 +13,7 @@ from probe.core.errors import ConfigurationError, ProbeError
 from probe.core.report import Result
 from probe.fleet import Message
 from probe.lab.world import NOON, World, run, target, world
-from probe.ports import Loaded, TraceParent
+from probe.ports import TraceParent
 from probe.status import Health
 from tests.unit.app_values import app_on
 from tests.unit.settings_values import WORKING
@@ -140,10 +140,9 @@ def test_however_often_the_health_is_asked_the_state_is_loaded_once_in_a_while()
     loads = []
 
     class Counted:
-        async def load(self, shard: int, known: str | None = None) -> Loaded:  # noqa: ARG002 - the port's
+        async def glance(self, shard: int) -> None:
             loads.append(shard)
             await asyncio.sleep(0.1)
-            return Loaded(record=None, tag=None)
 
     app.world = replace(app.world, store=Counted())
 

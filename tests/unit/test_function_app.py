@@ -148,6 +148,10 @@ class App:
             raise self.error
         return await asyncio.to_thread(staged.document, "outage")
 
+    async def shown(self, target):
+        self.asked.append(("shown", target))
+        return await self.status()
+
     async def health(self):
         if self.error:
             raise self.error

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from probe.adapters import telemetry
 from probe.adapters.state import FileStateStore
+from probe.core.brief import Brief
 from probe.core.record import ShardRecord
 from probe.core.report import TargetReport, TickReport
 from probe.core.target import Location
@@ -127,6 +128,10 @@ class _Real:
     async def load(self, shard: int, known: str | None = None) -> Loaded:
         with outside():
             return await self._store.load(shard, known)
+
+    async def glance(self, shard: int) -> Brief | None:
+        with outside():
+            return await self._store.glance(shard)
 
     async def save(self, shard: int, record: ShardRecord, tag: str | None) -> str:
         with outside():
