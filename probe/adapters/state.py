@@ -132,6 +132,11 @@ class Encoder:
 _BRIEF = b'{"brief":'
 
 
+@cache
+def _brief_validator() -> SchemaValidator:
+    return SchemaValidator(_within(_adapter(Brief).core_schema))
+
+
 def glanced(beginning: bytes) -> Brief | None:
     """Return the brief that a document begins with; ``None`` where there is none, or not all of it."""
     if not beginning.startswith(_BRIEF):
@@ -139,7 +144,7 @@ def glanced(beginning: bytes) -> Brief | None:
     text = beginning.decode(errors="replace")
     try:
         found, _ = json.JSONDecoder().raw_decode(text, len(_BRIEF))
-        known = _adapter(Brief).validate_python(found)
+        known: Brief = _brief_validator().validate_python(found)
     except (ValueError, RecursionError):
         return None
     return known if known.schema == SCHEMA else None

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from probe import page, status
-from probe.adapters.state import decode, encode, glanced
+from probe.adapters.state import Encoder, decode, glanced
 from probe.core.brief import brief
 from probe.core.headline import headline, status_situations
 from probe.core.target import Forced, Location
@@ -58,7 +58,7 @@ def record():
 
 def test_a_document_begins_with_its_brief_and_is_read_as_before():
     known = record()
-    document = encode(known)
+    document = Encoder().encode(known)
 
     assert decode(document) == known
     assert glanced(document) == brief(known)
@@ -86,7 +86,7 @@ def test_a_shard_of_a_hundred_targets_has_its_brief_within_a_glance():
     (one,) = known.targets.values()
     many = replace(known, targets={f"store-{number:05}": one for number in range(100)})
 
-    assert glanced(encode(many)[: 256 * 1024]) == brief(many)
+    assert glanced(Encoder().encode(many)[: 256 * 1024]) == brief(many)
 
 
 class Counted(Store):
@@ -122,4 +122,4 @@ def test_a_state_that_somebody_else_wrote_is_saved_and_has_a_brief_without_it():
     ((name, one),) = known.targets.items()
     strange = replace(known, targets={name: replace(one, last={"verdict": 7})})
 
-    assert glanced(encode(strange)).targets == {}
+    assert glanced(Encoder().encode(strange)).targets == {}
