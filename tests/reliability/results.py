@@ -42,7 +42,8 @@ class Result:
 def save(name: str, result: Result) -> None:
     """Write a result, with today's date and this machine; in the same form each time."""
     day = f"{datetime.now(UTC):%-d %B %Y}"
-    on = f"{day}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}"  # times beside other work are longer
+    on = f"{day}, {load}, {platform.system()}, Python {platform.python_version()}"
     text = json.dumps({**asdict(result), "on": on}, indent=1, ensure_ascii=False)
     (FOLDER / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
 
