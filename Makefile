@@ -8,6 +8,7 @@ BIN     := $(VENV)/bin
 AZURITE := probe/lab/account/azurite
 BROWSER := tests/browser
 FOR     ?=
+SAMPLES ?=
 CHURN   ?=
 SHARE   ?= 1
 # Most tests wait for something most of the time: three processes keep two cores busy.
@@ -43,8 +44,9 @@ check: setup ## The gates beside the tests: format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: ready ## Measure what an outage costs a reader
-	@PYTHONPATH=. $(BIN)/python tests/bench/outage.py
+bench: setup ## Measure what a tick costs, and what an outage costs a reader (SAMPLES=1: a short run, kept nowhere)
+	@$(BIN)/python -m tests.bench $(SAMPLES)
+	@$(BIN)/python -m tests.docs
 
 side-by-side: ready ## The same outages met by this probe's reader and by four other clients (2 min)
 	@$(BIN)/python -m tests.bench.side_by_side

@@ -12,6 +12,7 @@ from probe import settings
 from probe.adapters.telemetry import catalogue
 from probe.core import breaker
 from probe.lab.account import faults
+from tests.bench import table as bench
 from tests.browser import answers
 from tests.faults import situations
 from tests.infra import prometheus, workbook
@@ -58,6 +59,10 @@ PAGES: Mapping[str, Parts] = {
     "infra/README.md": infra.PARTS,
     "probe/adapters/telemetry/README.md": {"telemetry": catalogue.markdown},
     "probe/README.md": {"breaker": diagram, "faults": faults_table},
+    "tests/README.md": {
+        "speed": lambda: bench.speed(bench.kept()),
+        "outage": lambda: bench.outage(bench.kept()),
+    },
     "tests/browser/README.md": {"answers": answers.table},
 }
 """The parts of each page, by name, and what makes them."""

@@ -139,19 +139,22 @@ def answers(seed: int) -> tuple[bytes, bytes]:
     return "\r\n".join([*said, "", ""]).encode("latin-1") + body, more
 
 
-def player(seed: int):
+async def play(peer: Peer, header: bytes, seed: int) -> None:
+    """Take the body of a request whose header was read, and answer as a seed says."""
     start, more = answers(seed)
+    if b"Content-Length: " in header:
+        await peer.reader.readexactly(int(header.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
+    await peer.send(start)
+    while more:
+        await peer.send(more)
+        await asyncio.sleep(0)
 
-    async def play(peer: Peer) -> None:
-        header = await peer.request()
-        if b"Content-Length: " in header:
-            await peer.reader.readexactly(int(header.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
-        await peer.send(start)
-        while more:
-            await peer.send(more)
-            await asyncio.sleep(0)
 
-    return play
+def player(seed: int):
+    async def played(peer: Peer) -> None:
+        await play(peer, await peer.request(), seed)
+
+    return played
 
 
 async def outcomes(seed: int) -> list[str]:
