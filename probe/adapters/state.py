@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, to_json
 
 from probe.core.brief import Brief, brief
-from probe.core.canary import EPOCH, SEQUENCE_LIMIT
+from probe.core.canary import EPOCH, SEQUENCE_LIMIT, is_mark
 from probe.core.errors import ConfigurationError, StateConflict, StateError
 from probe.core.record import (
     OLDEST,
@@ -163,6 +163,8 @@ def decode(document: bytes) -> ShardRecord:
         raise UnreadableError(_why(document, error)) from None
     if not OLDEST <= record.schema <= SCHEMA:
         raise UnreadableError(_other_schema(record.schema))
+    if not is_mark(record.identity):
+        raise UnreadableError("its identity is no mark of a state")
     for each in record.targets.values():
         if not each.ledger.is_sound:
             raise UnreadableError("it has a sequence that no probe can have come to")

@@ -79,6 +79,11 @@ def marked(name: str, identity: str) -> str:
     return f"{writer_name(name)[: WRITER_LIMIT - 9]}#{identity}" if identity else writer_name(name)
 
 
+def is_mark(identity: str) -> bool:
+    """Return whether this marks a state; nothing does where there is none yet."""
+    return not identity or _MARK.fullmatch(f"#{identity}") is not None
+
+
 def unmarked(writer: str) -> str:
     """Return the name that a writer shares with those of other states."""
     return _MARK.sub("", writer)
