@@ -6,7 +6,8 @@ another make than the lab's (``other_account``). The primary is busy for half of
     python -m tests.faults.writers --writers 8 --ticks 200 --state file
 
 prints one JSON document, for which ``problems`` are empty: every tick, count and transition that a process
-told is in the state's document, and no word was said about the account that was not so.
+told is in the state's document, and no word was said about the account that was not so. ``--page`` makes a table
+of the Reliability page of such documents, each in a file.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from probe import compose
@@ -33,6 +35,7 @@ from probe.core.report import TickReport
 from probe.core.target import Location
 from probe.tick import Firing
 from tests.faults.other_account import PRIMARY, Account, Answer, Asked, refusal, resolving
+from tests.reliability import results
 
 FLAP = 0.7
 """Seconds that the primary is busy, and then is not."""
@@ -273,9 +276,48 @@ def _judged(outcome: Outcome) -> None:
     outcome.problems = [f"{count} times: {what}" for what, count in Counter(outcome.problems).items()]
 
 
+SAYS = """
+Processes that probe one account at once, each as fast as it can, over real sockets; the account and the
+blobs of the state are [of another make](faults/other_account.py), and the primary is busy for half of the
+time, in turns of 0.7 s (not where it is healthy). *Skipped* are ticks that a later one had overtaken before
+they began. *In the document*: what the saved state holds of ticks, attempts and moves of the breaker, of what
+the processes told; it must be the same. *Requests* are those to the state's store, per tick: a process alone
+makes two, and two more to begin with. *False*: what was said of the account and was not so, be it `corrupt`,
+a loss, another writer (a shell tells of another, and is right), or a read lost while the secondary lived. Each
+row is what the command prints with these arguments; `--page` made the table of them.
+"""
+
+
+def saved(files: list[str]) -> None:
+    """Make the table of the Reliability page of printed outcomes."""
+
+    def row(each: dict[str, Any]) -> list[results.Cell]:
+        plan = each["plan"]
+        words = [f"--{name} {plan[name]}" for name in ("writers", "ticks", "state")]
+        words += [f"--{name} {plan[name]:g}" for name in ("kills", "skew") if plan[name]]
+        words += ["--own"] * plan["own"] + ["--healthy"] * (not plan["flap"])
+        held = [
+            f"{each[f'{what}_in_document']} of {each[f'{what}_told']}"
+            for what in ("ticks", "attempts", "transitions")
+        ]
+        requests = each["state_requests_per_tick"] if plan["state"] == "blob" else None
+        took = f"{each['seconds']:.0f} s"
+        return [" ".join(words), each["ticks_skipped"], *held, requests, len(each["problems"]), took]
+
+    found = results.Result(
+        title="Several processes at once",
+        command="python -m tests.faults.writers ARGUMENTS",
+        says=SAYS,
+        columns=["arguments", "skipped", "ticks", "attempts", "moves", "requests", "false", "took"],
+        rows=[row(json.loads(Path(each).read_text(encoding="utf-8"))) for each in files],
+    )
+    results.save("writers", found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--page", nargs="+", metavar="FILE", help="make the page's table of these outcomes")
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--ticks", type=int, default=200)
     parser.add_argument("--state", choices=["file", "blob"], default="file")
@@ -287,6 +329,9 @@ def main() -> None:
     found = parser.parse_args()
     if found.one:
         asyncio.run(_one(*found.one))
+        return
+    if found.page:
+        saved(found.page)
         return
     plan = Plan(
         writers=found.writers, ticks=found.ticks, state=found.state, own=found.own, flap=not found.healthy,
