@@ -182,11 +182,18 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         claim(
             "Several processes on one state lose no tick, count or move, and say no false word.",
             "faults/test_writers.py::test_each_tick_count_and_move_is_in_the_document_and_no_word_is_false",
+            "unit/test_tick_store.py::test_two_ticks_at_once_that_meet_a_loss_tell_it_once_and_call_nobody_corrupt",
             "long/test_writers.py::test_neither_a_kill_nor_a_clock_that_differs_costs_a_tick_or_a_false_word",
         ),
         claim(
             "What is written can be loaded again, at every size that the settings allow.",
             "unit/test_state_document.py::test_the_fullest_shard_is_loaded_again_with_the_newer_part_of_what_it_tells",
+        ),
+        claim(
+            "Of several that stand for one time one is the tick, whatever the clock did; a save that was sent twice counts once.",
+            "unit/test_tick_store.py::test_of_three_instances_at_one_instant_one_is_the_tick_and_the_others_tell_nothing",
+            "unit/test_tick_store.py::test_a_clock_that_is_set_back_runs_no_minute_twice_and_stops_nothing",
+            "unit/test_tick_store.py::test_a_save_that_something_in_between_sends_twice_is_one_tick",
         ),
         claim(
             "A process that is killed leaves the old document or the new one, never half of one.",
@@ -201,7 +208,9 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         claim(
             "What is loaded is checked against what a probe can have written.",
             "unit/test_state_document.py::test_a_document_that_cannot_be_used_is_refused_with_the_reason",
+            "unit/test_state_document.py::test_a_sequence_that_no_probe_can_have_come_to_is_refused",
             "unit/test_state_document.py::test_a_value_that_no_probe_writes_is_refused_wherever_it_stands",
+            "faults/test_saved_state.py::test_whatever_one_value_of_a_saved_state_becomes_it_is_refused_or_gone_on_from",
         ),
         claim(
             "A time from the future is clamped and counted.",
@@ -217,6 +226,12 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "What grows is bounded: history, transitions, unseen writes.",
             "unit/test_record.py::test_history_is_bounded_and_in_the_order_of_time",
             "property/test_replication_properties.py::test_the_ledger_is_bounded_and_never_forgets_the_oldest_unseen_whoever_writes",
+        ),
+        claim(
+            "No stamp, ours or a stranger's, keeps an account unavailable, the canary unwritten, or a rollback standing, for ever.",
+            "faults/test_stamps.py::test_no_stamp_keeps_an_account_from_being_called_well_and_written",
+            "faults/test_stamps.py::test_an_older_canary_is_corrupt_for_a_quarter_of_an_hour_and_then_what_there_is",
+            "faults/test_other_account.py::test_a_primary_that_takes_what_it_does_not_show_tells_a_loss_once_and_is_corrupt_then",
         ),
     ),
 }
