@@ -16,8 +16,10 @@ from probe.core.target import Location
 CONTAINER_MISSING = "ContainerNotFound"
 LOST_THE_RACE = ("409", "412")
 """What a conditional write meets when somebody was faster: no fault of the endpoint."""
-ABANDONED = timedelta(hours=1)
-"""A canary of another probe that has not changed for so long is written over: whoever wrote it has gone."""
+STRAY = timedelta(hours=1)
+"""What somebody put where our canary was, and has not changed for so long, is written over."""
+ABANDONED = timedelta(hours=24)
+"""Another probe's canary that has not changed for so long is, where ours never was: that probe is gone."""
 _WAY_OUT = (
     "give this probe a blob of its own with PROBE_BLOB, or probe read-only with PROBE_WRITE_CANARY=false, "
     "or delete the blob if nobody needs it"
@@ -64,7 +66,8 @@ def plan(ledger: Ledger, looked: Reading | None, *, writer: str, now: datetime) 
         return Plan(refused="not tried: the primary gave no ETag for the blob that is there")
     if looked.etag == ledger.etag or (there and is_ours(there, writer)):
         return Plan(sequence=sequence, replacing=looked.etag)
-    if (there or ledger.newest) and ledger.has_stood(looked.etag, now) >= ABANDONED:
+    stood = ledger.has_stood(looked.etag, now)
+    if (ledger.newest and stood >= STRAY) or (there and stood >= ABANDONED):
         return Plan(sequence=sequence, replacing=looked.etag)
     whose = f"was written by {there.writer!r}" if there else "carries no stamp of ours"
     return Plan(refused=f"not tried: the blob that is there {whose}; {_WAY_OUT}", foreign=True)

@@ -248,9 +248,10 @@ def _looked(ledger: Ledger, facts: TickFacts) -> tuple[Ledger, tuple[Event, ...]
     if there:
         ledger, told = _writer_seen(replace(ledger, gone=False), facts, there)
         events += told
-    if facts.foreign != ledger.foreign:
-        since = facts.finished_at if facts.foreign else None
-        ledger = replace(ledger, foreign=facts.foreign, foreign_since=since)
+    if facts.etag:
+        ledger = replace(ledger, foreign=None, foreign_since=None)
+    elif facts.foreign and facts.foreign != ledger.foreign:  # a look that failed says nothing of it
+        ledger = replace(ledger, foreign=facts.foreign, foreign_since=facts.finished_at)
     return ledger, tuple(events)
 
 

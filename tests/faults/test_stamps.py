@@ -1,8 +1,8 @@
 """What a stamp can do to the probe, whoever wrote it: nothing that lasts.
 
 Each absurd value, in each name, at both locations or once at the secondary, before a state that knows the
-canary and one that does not; then an hour and a half goes by, ten minutes from tick to tick. A blob without
-a stamp, where none of ours has been, is somebody's file: it is read, and never written over.
+canary and one that does not; then an hour and a half goes by, ten minutes from tick to tick, and a day. A
+blob without a stamp, where none of ours has been, is somebody's file: it is read, and never written over.
 """
 
 import itertools
@@ -55,6 +55,8 @@ async def poisoned(says: dict, writer: str, *, known: bool, everywhere: bool) ->
         reports.append(await probe.tick())
         probe.account.behave("ok", "ok")
         await probe.until(clock() + 10 * MINUTE)
+    await probe.until(clock() + 24 * 60 * MINUTE)
+    reports += [await probe.tick(), await probe.tick(clock() + MINUTE)]
     return probe, reports
 
 
@@ -67,13 +69,14 @@ def test_no_stamp_keeps_an_account_from_being_called_well_and_written(what: str,
         case = (known, everywhere)
         last = reports[-1].targets[0]
         told = [each for report in reports for each in report.targets[0].events]
+        after = reports[3 + TICKS - 1].targets[0] if known else last
         is_a_file = everywhere and not known and None in ABSURD[what].values()
 
         assert {str(each.targets[0].judgement.target.verdict) for each in reports} <= {"ok"}, case
         assert exit_code(reports[-1]) == 0, case
         assert last.judgement.primary.verdict == ("degraded" if is_a_file else "healthy"), case
         assert last.judgement.secondary.verdict == "healthy", case
-        assert bool(last.written_sequence) is not is_a_file, case
+        assert bool(last.written_sequence) is bool(after.written_sequence) is not is_a_file, case
         assert [each.kind for each in told if each.kind != "second_writer"] == [], case
         stranger = writer in ("laptop", "here#0badcafe") and None not in ABSURD[what].values()
         if everywhere and known and stranger:

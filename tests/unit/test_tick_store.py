@@ -1,12 +1,14 @@
 """A tick and its state: duplicates, a store that fails, two ticks at once, wrong documents and clocks."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from probe.core.breaker import State
 from probe.core.report import Result, exit_code
+from probe.core.target import Location
 from probe.lab.world import MINUTE, NOON, World, clock, run, target, world
 from probe.tick.store import PATIENCE
 
@@ -382,3 +384,56 @@ def test_two_ticks_at_once_that_meet_a_loss_tell_it_once_and_call_nobody_corrupt
     assert told == ["failover_with_loss"]
     assert [each.targets[0].judgement.primary.verdict for each in reports] == ["healthy", "healthy"]
     assert exit_code(reports[1]) == 0
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_tick_that_is_killed_between_its_write_and_its_save_is_no_second_writer():
+    async def main():
+        probe = world()
+        for minute in range(2):
+            await probe.until(NOON + minute * MINUTE)
+            await probe.tick()
+
+        async def kill(*_: object):
+            raise Killed
+
+        dying = world(beside=probe)
+        dying.inner.store = Sent(probe.store, kill)
+        with pytest.raises(Killed):
+            await dying.tick(clock() + MINUTE / 2)
+        written = probe.account.blobs[Location.PRIMARY].sequence
+        heirs = [world(beside=probe) for _ in range(3)]
+        return written, [await heir.tick(clock() + (1 + each) * MINUTE) for each, heir in enumerate(heirs)]
+
+    written, reports = run(main())
+
+    assert [report.targets[0].written_sequence for report in reports] == [
+        written + 1,
+        written + 2,
+        written + 3,
+    ]
+    assert [each.kind for report in reports for each in report.targets[0].events] == []
+
+
+def test_a_probe_of_the_same_name_with_a_state_of_its_own_is_told_once_and_both_go_on_writing():
+    async def main():
+        here = world()
+        there = world(accounts=here.accounts)
+        there.store.tokens = itertools.count(99)
+        reports = []
+        for _ in range(4):
+            for each in (here, there):
+                await each.until(clock() + MINUTE / 3)
+                reports.append(await each.tick())
+        return reports
+
+    reports = run(main())
+
+    told = [(event.kind, event.details["writer"]) for each in reports for event in each.targets[0].events]
+    assert sorted(told) == [("second_writer", "here#00000001"), ("second_writer", "here#00000063")]
+    assert all(each.targets[0].written_sequence for each in reports)
+    assert {each.targets[0].judgement.primary.verdict for each in reports} == {"healthy"}
+    assert all(exit_code(each) == 0 for each in reports)
