@@ -6,8 +6,8 @@ another make than the lab's (``other_account``). The primary is busy for half of
     python -m tests.faults.writers --writers 8 --ticks 200 --state file
 
 prints one JSON document, for which ``problems`` are empty: every tick, count and transition that a process
-told is in the state's document, and no word was said about the account that was not so. ``--page`` makes a table
-of the Reliability page of such documents, each in a file.
+told is in the state's document, and no word was said about the account that was not so. ``--page`` makes a
+table of the Reliability page of such documents, each in a file.
 """
 
 import argparse
@@ -280,11 +280,11 @@ SAYS = """
 Processes that probe one account at once, each as fast as it can, over real sockets; the account and the
 blobs of the state are [of another make](faults/other_account.py), and the primary is busy for half of the
 time, in turns of 0.7 s (not where it is healthy). *Skipped* are ticks that a later one had overtaken before
-they began. *In the document*: what the saved state holds of ticks, attempts and moves of the breaker, of what
-the processes told; it must be the same. *Requests* are those to the state's store, per tick: a process alone
-makes two, and two more to begin with. *False*: what was said of the account and was not so, be it `corrupt`,
-a loss, another writer (a shell tells of another, and is right), or a read lost while the secondary lived. Each
-row is what the command prints with these arguments; `--page` made the table of them.
+they began. *In the document*: what the saved state holds of ticks, attempts and moves of the breaker, of
+what the processes told; it must be the same. *Requests* are those to the state's store, per tick: a process
+alone makes two, and two more to begin with. *False*: what was said of the account and was not so, be it
+`corrupt`, a loss, another writer (a shell tells of another, and is right), or a read lost while the
+secondary lived. Each row is what the command prints with these arguments; `--page` made the table of them.
 """
 
 
@@ -295,6 +295,7 @@ def saved(files: list[str]) -> None:
         plan = each["plan"]
         words = [f"--{name} {plan[name]}" for name in ("writers", "ticks", "state")]
         words += [f"--{name} {plan[name]:g}" for name in ("kills", "skew") if plan[name]]
+        words += [f"--lag {plan['lag']:g}"] * (plan["lag"] != Plan(writers=1, ticks=1).lag)
         words += ["--own"] * plan["own"] + ["--healthy"] * (not plan["flap"])
         held = [
             f"{each[f'{what}_in_document']} of {each[f'{what}_told']}"
