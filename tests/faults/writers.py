@@ -307,7 +307,7 @@ def saved(files: list[str]) -> None:
 
     found = results.Result(
         title="Several processes at once",
-        command="python -m tests.faults.writers ARGUMENTS",
+        command=".venv/bin/python -m tests.faults.writers ARGUMENTS",
         says=SAYS,
         columns=["arguments", "skipped", "ticks", "attempts", "moves", "requests", "false", "took"],
         rows=[row(json.loads(Path(each).read_text(encoding="utf-8"))) for each in files],
