@@ -9,13 +9,14 @@ import json
 import random
 from collections.abc import Iterator
 
-from probe.adapters.state import UnreadableError, decode, encode
+from probe.adapters.state import Encoder, UnreadableError, decode
 from probe.core.record import ShardRecord
 from probe.lab.world import MINUTE, NOON, World, clock, run, target, world
 from probe.status import Memory, document
 from tests.amounts import amount
 from tests.unit.test_status import page
 
+encode = Encoder().encode
 JUNK = (
     -1, -10, 0, 7, 10**16, 10**18, 1e30, -1e14, 0.5, float("nan"), float("inf"), "", "ok", "x" * 5000,
     "\u0667", None, True, [], {}, [[]], {"a": 1}, "0001-01-01T00:00:00+12:00", "1970-01-01T00:00:00Z",
