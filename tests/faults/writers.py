@@ -284,7 +284,8 @@ they began. *In the document*: what the saved state holds of ticks, attempts and
 what the processes told; it must be the same. *Requests* are those to the state's store, per tick: a process
 alone makes two, and two more to begin with. *False*: what was said of the account and was not so, be it
 `corrupt`, a loss, another writer (a shell tells of another, and is right), or a read lost while the
-secondary lived. Each row is what the command prints with these arguments; `--page` made the table of them.
+secondary lived. Each row is what `python -m tests.faults.writers` prints with these arguments; `--page`
+made the table of them.
 """
 
 
