@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import re
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 
@@ -178,6 +180,13 @@ def test_a_query_of_any_kind_shows_a_page(query: dict[str, str]):
 
     assert "of 150" in found.text
     assert len(found.named("th")) > 50
+
+
+def test_the_template_engine_is_loaded_for_people_alone():
+    """It takes a tenth of a second, which no tick and no heartbeat shall pay."""
+    command = "import sys, probe.responses; sys.exit('jinja2' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0  # noqa: S603 - ourselves
 
 
 def test_a_target_that_is_not_there_is_told_as_such():
