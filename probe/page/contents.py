@@ -103,9 +103,10 @@ def contents(body: Mapping[str, Any], asked: Asked, *, runbook: str | None) -> d
             **view,
             **_headed(one.rank),
             "subject": one.name,
-            "now": _now(one, runbook),
+            "now": _now(one, runbook) | {"maintenance": _maintenance(document, one.now)},
             "fleet": None,
-        } | {"details": _details(document, one)}
+            "details": _details(document, one),
+        }
     ordered = worst_first(found)
     needing = [each for each in ordered if each.rank is not Rank.QUIET]
     worst = needing[0] if needing else None
@@ -127,6 +128,14 @@ def _measured(body: Mapping[str, Any]) -> str:
     oldest = datetime.fromisoformat(min(ended))
     age = lasting(datetime.fromisoformat(body["generated_at"]) - oldest)
     return f"last tick {_clock(oldest)}, {age} ago"
+
+
+def _maintenance(document: Mapping[str, Any], now: datetime) -> str | None:
+    until = document.get("maintenance_until")
+    if not until:
+        return None
+    end = _moment(datetime.fromisoformat(until), now)
+    return f"Maintenance until {end}: it is measured and shown, and nobody is paged."
 
 
 def _sentence(known: Sequence[Situation], asked: Asked) -> str:

@@ -182,6 +182,13 @@ def test_a_query_of_any_kind_shows_a_page(query: dict[str, str]):
     assert len(found.named("th")) > 50
 
 
+def test_a_declared_maintenance_is_told():
+    body = staged.document("outage")
+    body["targets"][0]["maintenance_until"] = "2026-03-01T14:00:00.000000Z"
+
+    assert "Maintenance until 14:00 UTC: it is measured and shown, and nobody is paged." in parsed(body).text
+
+
 def test_the_template_engine_is_loaded_for_people_alone():
     """It takes a tenth of a second, which no tick and no heartbeat shall pay."""
     command = "import sys, probe.responses; sys.exit('jinja2' in sys.modules)"
