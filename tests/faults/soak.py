@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from probe import compose
-from probe.adapters.state import encode
+from probe.adapters.state import Encoder
 from probe.core.report import Result
 from probe.core.sums import Sum, added, measured
 from probe.core.target import Location
@@ -238,7 +238,7 @@ def simulated(ticks: int, seed: int = SEED) -> Outcome:
 
 async def _simulated(ticks: int, chance: random.Random, outcome: Outcome) -> None:
     probe = world()
-    account, telemetry, store = probe.account, probe.telemetry, probe.store
+    account, telemetry, store, encoder = probe.account, probe.telemetry, probe.store, Encoder()
     account.begin(sequence=1)
     made, told, cut_off, served = {}, {}, 0, Counter[str]()
     resident: list[int] = []
@@ -274,7 +274,7 @@ async def _simulated(ticks: int, chance: random.Random, outcome: Outcome) -> Non
         if number % 50 == 49:
             gc.collect()
             resident.append(sample(os.getpid()).resident)
-            biggest.append(len(encode(probe.inner.last_known[0].record)))
+            biggest.append(len(encoder.encode(probe.inner.last_known[0].record)))
     outcome.figures |= {
         "ticks": ticks,
         "reads": sum(served.values()),
