@@ -2,7 +2,7 @@
 
 from tests.reliability import claims, results
 
-SECTIONS = ("side_by_side", "matrix", "unsteady", "writers", "soak_simulated")
+SECTIONS = ("side_by_side", "matrix", "unsteady", "writers", "soak_worker", "soak_simulated", "soak_kills")
 """The results in the order of the page, by file name. A new result needs its name here, and nothing else."""
 
 HEAD = """# Reliability
