@@ -392,9 +392,9 @@ async def test_a_slow_state_store_takes_its_time_out_of_the_ticks_budget(hour):
         await probe.tick()
         load = probe.app.world.store.load
 
-        async def slow(shard: int):
+        async def slow(*shard_and_known):
             await asyncio.sleep(1)
-            return await load(shard)
+            return await load(*shard_and_known)
 
         probe.app.world.store.load = slow
         probe.account.plays = dict.fromkeys((PRIMARY, SECONDARY), hangs)
