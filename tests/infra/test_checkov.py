@@ -24,6 +24,7 @@ TEMPLATE = {
     "contentVersion": "1.0.0.0",
 }
 ACCOUNT, SITE, PLAN = "Microsoft.Storage/storageAccounts", "Microsoft.Web/sites", "Microsoft.Web/serverfarms"
+SIGN_IN = "Microsoft.Web/sites/config"
 
 # What may fail: the check, on which kind of resource (a part of its id), and why that is right here.
 LET_PASS = {
@@ -52,6 +53,10 @@ LET_PASS = {
     ): "the heartbeat is public by design and tells nothing; the status page wants a key",
     ("CKV_AZURE_78", SITE): "the plan has no FTP, and refuses a deployment that says so",
     ("CKV_AZURE_225", PLAN): "a second vantage is the redundancy, and not every region has zones",
+    **dict.fromkeys(
+        [(f"CKV_AZURE_{number}", SIGN_IN) for number in (13, 63, 65, 66, 80, 88)],
+        "checkov takes every config of a site for its web settings; authsettingsV2 has none of these",
+    ),
 }
 OPEN_ONLY = {"CKV_AZURE_35", "CKV_AZURE_59"}
 CLOSED_ONLY = {"CKV_AZURE_36"}

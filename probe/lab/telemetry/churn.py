@@ -81,9 +81,18 @@ LABELS = {
     "probe.tick.lateness": (),
     "probe.ticks": ("probe.result",),
     "probe.state.errors": ("probe.operation",),
+    "probe.maintenance": (),
+    "probe.telemetry.lost": (),
 }
-"""The metrics that are counted, and the attributes by which."""
-_SUMMED = ("probe.attempts", "probe.reads", "probe.breaker.transitions", "probe.ticks", "probe.state.errors")
+"""The metrics that are counted, and the attributes by which. Of the last two the hour makes none."""
+_SUMMED = (
+    "probe.attempts",
+    "probe.reads",
+    "probe.breaker.transitions",
+    "probe.ticks",
+    "probe.state.errors",
+    "probe.telemetry.lost",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
