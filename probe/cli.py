@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-_PROGRAM = "python -m probe" if Path(sys.argv[0]).stem == "__main__" else Path(sys.argv[0]).stem
+_SCRIPT = "geo-storage-probe"
+_PROGRAM = _SCRIPT if Path(sys.argv[0]).stem == _SCRIPT else "python -m probe"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ A tape is a table. A row is one tick, a minute after the row above it, of a new 
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from itertools import pairwise
 
 import pytest
@@ -22,6 +23,7 @@ import pytest
 from probe.core.breaker import State
 from probe.core.report import TargetReport, TickReport
 from probe.core.target import Forced, Location, Target
+from probe.core.verdict import EndpointVerdict, TargetVerdict
 from probe.lab.world import MINUTE, NOON, SERVES, World, run, target, world
 from probe.settings import worst_tick
 
@@ -428,6 +430,19 @@ def test_each_tick_comes_out_as_the_tape_says(played: Tape):
         line(number, seen(each.targets[0]), row["why"])
         for number, (each, row) in enumerate(zip(reports, played.rows, strict=True))
     ] == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        pytest.param(("primary is", "secondary is"), EndpointVerdict, id="endpoint"),
+        pytest.param(("target",), TargetVerdict, id="target"),
+    ],
+)
+def test_every_verdict_comes_out_on_some_tape(columns: tuple[str, ...], words: type[StrEnum]):
+    come_out = {row[column] for each in TAPES for row in each.rows for column in columns}
+
+    assert come_out - {""} == set(words)
 
 
 def serves(words: str) -> bool:
