@@ -25,6 +25,8 @@ SIZE = 1000
 DEADLINE = 0.3
 PATIENCE = 3.0
 """The deadline with which a difference is looked at again, alone: a busy machine is no difference."""
+HANGS = 60
+"""Seconds, after which either client hangs, whatever it is told."""
 TOGETHER = 64
 
 
@@ -346,7 +348,7 @@ REASONS: dict[str, tuple[Holds, str]] = {
 
 async def judged(seed: int, deadline: float = DEADLINE) -> tuple[Behaviour, Outcome, Outcome, Outcome]:
     made = behaviour(seed)
-    async with serving(made.play) as server:
+    async with asyncio.timeout(HANGS), serving(made.play) as server:
         mine, second = await ours(server.port, deadline)
         other = await theirs(server.port, deadline)
     return made, mine, other, second
