@@ -8,7 +8,7 @@ import logging
 from datetime import datetime
 
 from probe.core.headline import Rank, Situation, fleet, headline, worst_first
-from probe.core.report import TargetReport, TickReport, breaker_document, event_document, target_document
+from probe.core.report import TargetReport, TickReport, breaker_document, event_document
 from probe.core.target import Location
 from probe.core.times import lasting
 from probe.core.verdict import TargetVerdict
@@ -27,7 +27,7 @@ def situations(report: TickReport, unsaved: datetime | None = None) -> list[Situ
     now = report.started_at + report.duration
     return [
         Situation.of(
-            {**target_document(each), "recent_events": [event_document(event) for event in each.recent]},
+            {**each.document, "recent_events": [event_document(event) for event in each.recent]},
             now=now,
             unsaved=unsaved,
         )

@@ -116,13 +116,13 @@ class Encoder:
         entries: dict[int, tuple[HistoryEntry, bytes]] = {}
         as_shard, as_target, as_entry = map(_adapter, (ShardRecord, TargetRecord, HistoryEntry))
         for name, each in record.targets.items():
-            history = [
-                self._entries.get(id(entry)) or (entry, as_entry.dump_json(entry)) for entry in each.history
-            ]
-            entries |= {id(kept[0]): kept for kept in history}
+            history = []
+            for entry in each.history:
+                kept = self._entries.get(id(entry)) or (entry, as_entry.dump_json(entry))
+                entries[id(entry)] = kept
+                history.append(kept[1])
             rest = as_target.dump_json(each, exclude={"history"})
-            encoded = b",".join([kept[1] for kept in history])
-            targets.append(b'%s:%s,"history":[%s]}' % (to_json(name), rest[:-1], encoded))
+            targets.append(b'%s:%s,"history":[%s]}' % (to_json(name), rest[:-1], b",".join(history)))
         self._entries = entries
         rest = as_shard.dump_json(record, exclude={"targets"})
         little = _adapter(Brief).dump_json(brief(record))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from probe.core.breaker import Breaker, Transition
@@ -49,7 +50,7 @@ class StateProblem:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: its document is kept with it
 class TargetReport:
     """What a tick found out about one target.
 
@@ -81,6 +82,11 @@ class TargetReport:
     incident: Incident | None = None
     skipped: Sequence[str] = ()
     told: Tally | None = None
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """Return its part of the document; made once, for the state, the log and who asks for JSON."""
+        return target_document(self)
 
     @property
     def calm(self) -> bool:
@@ -175,7 +181,7 @@ def document(report: TickReport) -> dict[str, Any]:
             "reason": report.reason,
             "state_store": report.state_store,
         },
-        "targets": [target_document(each) for each in report.targets],
+        "targets": [each.document for each in report.targets],
     }
 
 

@@ -17,7 +17,7 @@ from probe.core.record import (
     remember,
 )
 from probe.core.replication import replication
-from probe.core.report import TargetReport, target_document
+from probe.core.report import TargetReport
 from probe.core.sums import measured, settled
 from probe.core.target import Location, maintenance_end
 from probe.core.times import seconds
@@ -51,8 +51,10 @@ def folded(
             continue
         old = base.targets.get(each.target.name) or TargetRecord.fresh(now)
         try:
-            report, new = _reported(old, each, each.ended_at or now, alive=went.alive)
+            judged_at = each.ended_at or now
+            report, new = _reported(old, each, judged_at, alive=went.alive)
             report, new = _settled(report, new, firing, went.fate)
+            new = remember(new, _entry(report, judged_at), report.document)
         except Exception as bug:  # noqa: BLE001 - one target's bug is its own: the others are saved and told
             stumbled(each, bug)
             continue
@@ -140,7 +142,7 @@ def _reported(
         incident=done.record.incident,
         skipped=found.skipped,
     )
-    return report, remember(done.record, _entry(report, now), target_document(report))
+    return report, done.record
 
 
 def _settled(
