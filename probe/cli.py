@@ -327,13 +327,14 @@ def _status(environment: Mapping[str, str], options: argparse.Namespace) -> int:
 
     bodies = _asked(environment, options) if options.url else _saved(environment, options)
     try:
-        names = {each["name"] for body in bodies for each in body["targets"]}
+        found = {each["name"] for body in bodies for each in body["targets"]}
+        names = sorted(found, key=str.casefold)  # what is no text is no name
         told = [overview.status(each, target=options.target) for each in bodies]
         codes = [overview.exit_code(each, target=options.target) for each in bodies]
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ProbeError("what was answered is no status of this probe. Is it the right app?") from None
     if options.target is not None:
-        _named(options.target, sorted(names))
+        _named(options.target, names)
     if options.json:
         _say(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=1))
     else:

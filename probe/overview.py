@@ -150,5 +150,5 @@ def exit_code(body: Mapping[str, Any], *, target: str | None = None) -> int:
         return 3
     if corrupt or TargetVerdict.UNAVAILABLE in verdicts:
         return 1
-    known = bool(shown) and body["fresh"] and not verdicts & {None, TargetVerdict.INCONCLUSIVE}
+    known = bool(shown) and body["fresh"] is True and verdicts <= {TargetVerdict.OK, TargetVerdict.REROUTED}
     return 0 if known else 3

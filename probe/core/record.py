@@ -402,7 +402,7 @@ def carried_over(record: ShardRecord) -> ShardRecord:
 
 
 def clamped(record: ShardRecord, now: datetime) -> ShardRecord:
-    """Return the record with every time from the future set to now, and counted."""
+    """Return the record with every time from the future counted, and set to now or forgotten."""
     clamp = _Clamp(now)
     targets = {name: _clamped(each, clamp) for name, each in record.targets.items()}
     own = clamp.within(record, "last_scheduled_at", "last_completed_at")
@@ -437,6 +437,12 @@ class _Clamp:
         return tuple(self.within(each, name) for each in values)
 
 
+def _recovery(point: RecoveryPoint | None, clamp: _Clamp) -> RecoveryPoint | None:
+    """Return a recovery point; one from the future is none, since nobody told the time it would be set to."""
+    kept = clamp.within(point, "at", "told_at")
+    return kept if point and kept and kept.at == point.at else None
+
+
 def _clamped(record: TargetRecord, clamp: _Clamp) -> TargetRecord:
     before, ledger = clamp.count, record.ledger
     within: dict[str, Any] = {
@@ -448,7 +454,7 @@ def _clamped(record: TargetRecord, clamp: _Clamp) -> TargetRecord:
     ledger = clamp.within(ledger, "secondary_shown_at", "foreign_since")
     found: dict[str, Any] = {
         "breaker": clamp.within(record.breaker, "since", "moved_at"),
-        "recovery": clamp.within(record.recovery, "at", "told_at"),
+        "recovery": _recovery(record.recovery, clamp),
         "standings": {name: clamp.within(each, "since") for name, each in record.standings.items()},
         "incident": clamp.within(record.incident, "began_at"),
         "events": clamp.each(record.events, "at"),

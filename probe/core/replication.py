@@ -287,7 +287,7 @@ def replication(  # noqa: PLR0913 - what is known, each by its name
     return Replication(
         status=sync.status if sync else None,
         last_sync_time=sync.last_sync_time if sync else None,
-        recovery_point=point.at if point else None,
+        recovery_point=point.at if point and not behind else None,
         recovery_point_age=age,
         lag=lag,
         within_rpo=None if age is None else age <= rpo,

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - an answer stands on one line with what is said of it
 
 import json
+import re
 import socket
 import threading
 import time
@@ -104,6 +105,27 @@ def test_an_apps_status_is_read_without_any_of_its_settings(capsys, scripts, cod
     assert heads[0].startswith("GET /api/status HTTP/1.1")
     assert f"x-functions-key: {KEY}" in heads[0]
     assert KEY not in out + err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("verdict", '"well"', "contoso"),
+        ("verdict", '""', "contoso"),
+        ("fresh", '"no"', "contoso"),
+        ("name", "1e308", "no status of this probe"),
+        ("since", '"9999-12-31T23:59:59-12:00"', "no status of this probe"),
+        ("lag_seconds", "9" * 400, "no status of this probe"),
+    ],
+)
+def test_an_answer_that_no_probe_gives_is_not_taken_for_well(capsys, name: str, value: str, said: str):
+    told = re.sub(rf'"{name}": ("[^"]*"|[^,}}{{]*)', f'"{name}": {value}', document(OK))
+    with answering(sends(response(told))) as (url, _):
+        assert cli.main(["status", "--url", url]) == 3
+
+    out, err = capsys.readouterr()
+    assert said in out + err
+    assert "unexpectedly" not in err
 
 
 def test_the_key_may_stand_in_the_environment_and_the_path_may_be_given(monkeypatch):

@@ -21,7 +21,7 @@ from probe.core.record import (
     remember,
 )
 from probe.core.record import fold as fold_onto
-from probe.core.replication import Ledger
+from probe.core.replication import Ledger, RecoveryPoint
 from probe.core.target import Location, Policy
 from tests.unit.core_values import NOON, PRIMARY, SECONDARY, at, s, stamped
 
@@ -253,6 +253,15 @@ def test_a_time_just_beyond_the_allowance_is_clamped():
     )
 
     assert clamped(record, NOON).targets["orders"].breaker.since == NOON
+
+
+def test_a_recovery_point_from_the_future_is_forgotten_and_counted():
+    """Set to now, it would say that every write until now is on the secondary, which nobody told."""
+    told = RecoveryPoint(at=at(FUTURE), told_at=NOON)
+    found = clamped(ShardRecord(targets={"orders": replace(TargetRecord.fresh(NOON), recovery=told)}), NOON)
+
+    assert found.targets["orders"].recovery is None
+    assert found.clamped == 1
 
 
 def test_one_bad_clock_does_not_stop_the_cooldown_of_the_ticks_after_it():
