@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def modules() -> list[ast.Module]:
     return [ast.parse(each.read_text(encoding="utf-8")) for each in paths]
 
 
+@cache
 def reads() -> list[tuple[str, str]]:
     """Return what is read of what, by name: ``("policy", "reads")`` for ``target.policy.reads``."""
     found = []
@@ -32,16 +34,13 @@ def reads() -> list[tuple[str, str]]:
     return found
 
 
-READS = reads()
-
-
 @pytest.mark.parametrize("name", [each.name for each in fields(Policy)])
 def test_every_setting_is_read_by_somebody(name: str):
-    assert ("policy", name) in READS
+    assert ("policy", name) in reads()
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
 def test_every_setting_of_the_process_is_read_by_somebody(name: str):
     bound = f'"PROBE_{name.upper()}"' in (ROOT.parent / "function_app.py").read_text(encoding="utf-8")
 
-    assert bound or {of for of, read in READS if read == name} & {"found", "settings"}
+    assert bound or {of for of, read in reads() if read == name} & {"found", "settings"}
