@@ -166,8 +166,11 @@ resource alarmAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
               timeAggregation: 'Count'
             }
           ],
-          // A vote of the vantages: it is the account, and not the network of one of them.
-          vantageCount == 1
+          // A vote of the vantages: it is the account, and not the network of one of them. With one alone it says when
+          // all is over: what is told has no data then, whether an alert without data resolves is nowhere said, and one
+          // criterion that is no longer fulfilled resolves it. It costs as much again, so not for the secondary there:
+          // https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-types#applying-multiple-conditions-to-a-metric-alert-rule
+          vantageCount == 1 && alarm.side == 'secondary'
             ? []
             : [
                 {
@@ -179,7 +182,7 @@ resource alarmAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
                     { name: 'availabilityResult/name', operator: 'Include', values: ['${alarm.target} ${alarm.side}'] }
                   ]
                   operator: 'LessThan'
-                  threshold: 50
+                  threshold: vantageCount == 1 ? 100 : 50
                   timeAggregation: 'Average'
                 }
               ]

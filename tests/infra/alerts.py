@@ -92,15 +92,27 @@ def alarms(snapshot):
 
 def ringing(snapshot, rows, now=NOW):
     """Return the names of the metric alerts that would fire on availability results, as told at a time."""
+    return {name for name, found in _judged(snapshot, rows, now).items() if all(found)}
+
+
+def over(snapshot, rows, now=NOW):
+    """Return the names of those whose condition the data show to be over.
+
+    Whether a series without data resolves an alert is nowhere said; one whose data fulfil it no longer does.
+    """
+    return {name for name, found in _judged(snapshot, rows, now).items() if False in found}
+
+
+def _judged(snapshot, rows, now):
+    """Return for each alert and criterion whether it is fulfilled, None where it has no data."""
     moment = now.replace(tzinfo=None)
     results = [cells for table, cells in rows if table == "AppAvailabilityResults"]
     return {
-        each["name"]
-        for each in alarms(snapshot)
-        if all(
+        each["name"]: [
             _breached(criterion, results, moment, duration(each["properties"]["windowSize"]))
             for criterion in each["properties"]["criteria"]["allOf"]
-        )
+        ]
+        for each in alarms(snapshot)
     }
 
 
@@ -111,9 +123,11 @@ def _breached(criterion, results, now, window):
         for each in results
         if each["Name"] in dimension["values"] and now - window < each["TimeGenerated"] <= now
     ]
+    if not seen:
+        return None
     match criterion["metricName"], criterion["operator"]:
         case "availabilityResults/count", "GreaterThan":
             return len(seen) > criterion["threshold"]
         case "availabilityResults/availabilityPercentage", "LessThan":
-            return bool(seen) and 100 * sum(seen) / len(seen) < criterion["threshold"]
+            return 100 * sum(seen) / len(seen) < criterion["threshold"]
     raise NotImplementedError(criterion)

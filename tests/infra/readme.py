@@ -158,7 +158,7 @@ def worst(condition):
 def conditions():
     """Return the conditions as a table: how bad, how looked for, how soon told, at what price."""
     prices = {name: each.dollars for name, each in PRICES.items()}
-    series = {"reads-failing": 1, "endpoint-down": 2, "platform-availability": 2}
+    series = {"reads-failing": 2, "endpoint-down": 3, "platform-availability": 2}
     rows = [
         "| condition | severity | looked for by | looks back | worst time | US$ a month | what it says |",
         "|---|---|---|---|---|---|---|",

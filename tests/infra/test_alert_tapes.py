@@ -254,9 +254,9 @@ def arrived(tape):
 
 
 @functools.cache
-def told():
-    """Return what the deployed query tells of every tape, by its number."""
-    found = {}
+def rows_told():
+    """Return the rows that the deployed query tells of all tapes, names with the tapes' numbers in them."""
+    found = []
     for deployed in {each.deployed for each in TAPES.values()}:
         many = {n: each for n, each in enumerate(TAPES.values()) if each.deployed == deployed}
         here = NOW.replace(tzinfo=None)
@@ -268,11 +268,19 @@ def told():
         ]
         pairs = [(f"{t}@{n}", f"{v}@{n}") for n, tape in many.items() for t, v in tape.expected]
         rule = alerts.rules("default")["conditions"].expecting(pairs).deployed(NOW - deployed)
-        for each in rule.told(Workspace(rows)):
-            target, _, number = each["Target"].partition("@")
-            side, _, of_vantage = each["Side"].partition("@")
-            number = int(number or of_vantage)
-            found.setdefault(number, {}).setdefault(each["Condition"], set()).add((target, side))
+        found += rule.told(Workspace(rows))
+    return found
+
+
+@functools.cache
+def told():
+    """Return what the deployed query tells of every tape, by its number."""
+    found = {}
+    for each in rows_told():
+        target, _, number = each["Target"].partition("@")
+        side, _, of_vantage = each["Side"].partition("@")
+        number = int(number or of_vantage)
+        found.setdefault(number, {}).setdefault(each["Condition"], set()).add((target, side))
     return found
 
 
@@ -286,6 +294,29 @@ def test_of_a_tape_this_is_told_and_nothing_else(name):
 @pytest.mark.parametrize("name", TAPES)
 def test_on_a_tape_these_metric_alerts_ring_and_no_others(name):
     assert alerts.ringing("default", arrived(TAPES[name])) == TAPES[name].rings
+
+
+def test_a_metric_alert_sees_that_its_condition_is_over_in_data_and_not_in_their_absence():
+    rows = rows_of([Seen(segments=calm(5))])
+
+    # The secondary has no criterion with data: that would cost a series more, and no read is lost by it.
+    assert alerts.over("default", rows) == ALL_DOWN - {"endpoint-down-store-secondary"}
+
+
+def test_what_comes_and_goes_in_an_episode_stands_in_no_dimension():
+    burns = {}
+    for each in rows_told():
+        if each["Condition"].startswith("slo-burn"):
+            burns.setdefault(each["Condition"], set()).add(each["Situation"])
+    flapping = {each["Situation"] for each in rows_told() if each["Condition"] == "flapping"}
+
+    assert burns == {
+        "slo-burn-fast": {"over the last hour"},
+        "slo-burn-middle": {"over the last six hours"},
+        "slo-burn-slow": {"over the last two days"},
+    }
+    assert flapping
+    assert not any("serve" in each for each in flapping)
 
 
 def test_every_condition_is_told_on_some_tape_and_not_on_another():
@@ -354,6 +385,17 @@ def test_silence_names_each_missing_pair_and_a_slower_schedule_waits_longer():
     found = alerts.rules("fleet")["conditions-1"].firing(workspace)
 
     assert found == {"probe-silent": {("archive", "ukwest"), ("orders", "uksouth")}}
+
+
+@pytest.mark.parametrize(
+    ("hours", "situation"), [(2, "since 2026-01-05 10:00 UTC"), (7, "for more than five hours")]
+)
+def test_a_vantage_that_never_reported_is_silent_since_its_deployment(hours, situation):
+    rule = alerts.rules("default")["conditions"].deployed(NOW - hours * HOUR)
+
+    (page,) = rule.told(Workspace([]))
+
+    assert (page["Condition"], page["Situation"]) == ("probe-silent", situation)
 
 
 def test_midnight_is_a_minute_like_any_other():

@@ -311,13 +311,13 @@ def test_a_fleet_that_asks_for_it_has_a_rule_for_each_severity():
 
 
 def test_where_several_vantages_look_a_metric_alert_asks_most_of_them():
-    single, several = (
-        [len(each["properties"]["criteria"]["allOf"]) for each in alarms(name)]
+    more = {
+        name: [each["properties"]["criteria"]["allOf"][1:] for each in alarms(name)]
         for name in ("default", "fleet")
-    )
+    }
 
-    assert single == [1] * 3
-    assert several == [2] * 9
+    found = {name: [one["threshold"] for each in those for one in each] for name, those in more.items()}
+    assert found == {"default": [100] * 2, "fleet": [50] * 9}
 
 
 def test_the_heartbeat_begins_when_there_is_an_app_to_ask():
