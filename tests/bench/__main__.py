@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import table
-from tests.bench.measure import BLACKBOX, ROWS, Bench, Sizes, measure, version_of_blackbox
+from tests.bench.measure import BLACKBOX, ROWS, Bench, Row, Sizes, measure, version_of_blackbox
 from tests.bench.outage import outages
 
 PACKAGES = ("httptools", "pydantic", "aiohttp")
@@ -37,8 +37,10 @@ def versions() -> dict[str, str]:
     return found | ({BLACKBOX: blackbox} if blackbox else {})
 
 
-def run(sizes: Sizes, say: Callable[[str], None], *, with_outages: bool = True) -> dict[str, Any]:
-    """Measure all rows, saying each as it is there, and return what was found."""
+def run(
+    sizes: Sizes, say: Callable[[str], None], *, rows: Sequence[Row] = ROWS, with_outages: bool = True
+) -> dict[str, Any]:
+    """Measure the rows, saying each as it is there, and return what was found."""
     found: dict[str, Any] = {
         "when": f"{datetime.now(UTC):%B %Y}",
         "machine": machine(),
@@ -50,7 +52,7 @@ def run(sizes: Sizes, say: Callable[[str], None], *, with_outages: bool = True) 
     }
     bench = Bench(sizes)
     with bench.account():
-        for row in ROWS:
+        for row in rows:
             here, there = measure(row, bench, sizes)
             found["rows"][row.name] = {"unit": row.unit, "here": here, "there": there}
             say(table.speed_line(row, found["rows"][row.name]))
