@@ -72,22 +72,26 @@ class Canaries(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Way:
-    """The way to one location: its connections, and what is shown to the service."""
+    """The way to one location: its connections, what is shown to the service, and where the canary is.
+
+    ``canary`` is path and query, signed: made once, since a tick reads it many times.
+    """
 
     line: Line
     grant: Grant
+    canary: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What is asked, and where: known before anything is.
+    """What is asked, and where: known before anything is. ``target`` is path and query, as they go out.
 
     ``good`` is the only status of a good answer, ``size`` what is read of its body at most, ``None``: none.
     """
 
     location: Location
     purpose: Purpose
-    url: str = field(repr=False)
+    target: str = field(repr=False)
     size: int | None
     good: int = OK_STATUS
     method: str = "GET"
@@ -122,12 +126,7 @@ class Endpoints:
         """
         connection = self._connections[target.name]
         now = self._clock()
-        ways = {
-            each: _Way(
-                line=self._line(target, each), grant=grant(connection, target.service_url(each), now=now)
-            )
-            for each in target.locations
-        }
+        ways = {each: self._way(target, each, connection, now) for each in target.locations}
         return TargetSession(
             target=target,
             ways=ways,
@@ -135,6 +134,14 @@ class Endpoints:
             clock=self._clock,
             canaries=self._canaries,
             connection=connection,
+        )
+
+    def _way(self, target: Target, location: Location, connection: Connection, now: datetime) -> _Way:
+        shown = grant(connection, target.service_url(location), now=now)
+        return _Way(
+            line=self._line(target, location),
+            grant=shown,
+            canary=_signed(target.blob_url(location), shown),
         )
 
     def _line(self, target: Target, location: Location) -> Line:
@@ -167,8 +174,8 @@ class TargetSession:
 
     async def attempt(self, location: Location, purpose: Purpose, *, floor: Stamp | None) -> Reading:
         """Read the canary at a location once."""
-        url = _signed(self._target.blob_url(location), self._ways[location].grant)
-        asked = _Asked(location=location, purpose=purpose, url=url, size=canary.SIZE_LIMIT)
+        target = self._ways[location].canary
+        asked = _Asked(location=location, purpose=purpose, target=target, size=canary.SIZE_LIMIT)
         reading, body, headers = await self._ask(asked)
         if body is None:
             return reading
@@ -191,8 +198,8 @@ class TargetSession:
         """Ask the secondary for its replication stats once. ``ValueError`` when the target has none."""
         location = Location.SECONDARY
         base = f"{self._target.service_url(location)}/?restype=service&comp=stats"
-        url = _signed(base, self._ways[location].grant)
-        asked = _Asked(location=location, purpose=Purpose.STATS, url=url, size=service_stats.SIZE_LIMIT)
+        target = _signed(base, self._ways[location].grant)
+        asked = _Asked(location=location, purpose=Purpose.STATS, target=target, size=service_stats.SIZE_LIMIT)
         reading, body, _ = await self._ask(asked)
         if body is None:
             return reading, None
@@ -242,7 +249,7 @@ class TargetSession:
             location=location,
             address=f"{host}:{port}",
             purpose=Purpose.WRITE,
-            url=_signed(self._target.blob_url(location), signed),
+            target=_signed(self._target.blob_url(location), signed),
             size=None,  # the status and the headers say it all
             good=_CREATED,
             method="PUT",
@@ -273,7 +280,7 @@ class TargetSession:
         try:
             request = Request(
                 method=asked.method,
-                target=target_of(asked.url),
+                target=asked.target,
                 headers=await self._authorized(headers, asked.location),
                 body=asked.body,
             )
@@ -294,9 +301,9 @@ class TargetSession:
 
 
 def _signed(url: str, grant_: Grant) -> str:
-    """Return the URL with the signature added as it was made: quoting it again would break it."""
+    """Return a URL's path and query with the signature added as it was made: quoting it would break it."""
     joint = "&" if "?" in url else "?"
-    return f"{url}{joint}{grant_.query}" if grant_.query else url
+    return target_of(f"{url}{joint}{grant_.query}" if grant_.query else url)
 
 
 def _without_token(asked: _Asked, error: TokenError, started_at: datetime, seconds: float) -> Reading:

@@ -45,8 +45,8 @@ class Stamp:
 
     def is_behind(self, other: Self) -> bool:
         """Return whether this is an older canary of the one who wrote the other, or had no state yet."""
-        is_same = self.writer in (other.writer, unmarked(other.writer))
-        return is_same and self.sequence < other.sequence
+        is_older = self.sequence < other.sequence
+        return is_older and self.writer in (other.writer, unmarked(other.writer))
 
     def covers(self, other: Self) -> bool:
         """Return whether who shows this stamp has seen ``other``: the same writer's later or equal one.
@@ -70,8 +70,10 @@ def stamp(*, body: bytes, sequence: int, written_at: datetime, writer: str) -> S
 
 def writer_name(text: str) -> str:
     """Return a writer's name as a stamp carries it, and as it is read, since a stranger's is shown."""
-    kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in without_secrets(text)).strip()
-    return kept[:WRITER_LIMIT].strip() or "-"
+    kept = without_secrets(text)
+    if not (kept.isascii() and kept.isprintable()):  # nearly all are, and each read asks
+        kept = "".join(c if c.isascii() and c.isprintable() else "-" for c in kept)
+    return kept.strip()[:WRITER_LIMIT].strip() or "-"
 
 
 def marked(name: str, identity: str) -> str:
