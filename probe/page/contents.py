@@ -33,6 +33,8 @@ _HAPPENED = 30
 FILTERS = (*TargetVerdict, *RedundancyVerdict)
 """By which verdicts a fleet can be filtered."""
 _NO_TICK = "no tick"
+_NOBODY = {"tone": "warn", "sign": "!", "word": "NO SUCH TARGET"}
+"""Of a name that no target has: nothing is said of the probe."""
 _BAD = (Rank.UNAVAILABLE, Rank.LOSS, Rank.CORRUPT, Rank.SILENT)
 _LEADS = {
     Rank.LOSS: "lost",
@@ -113,6 +115,7 @@ def contents(body: Mapping[str, Any], asked: Asked, *, runbook: str | None) -> d
     return {
         **view,
         **_headed(worst.rank if worst else Rank.QUIET if known else Rank.SILENT),
+        **(_NOBODY if asked.target is not None and not found else {}),
         "subject": f"{len(known)} targets",
         "now": _now(worst, runbook) if worst else None,
         "fleet": _fleet(ordered, asked) | {"sentence": _sentence(ordered, asked)},

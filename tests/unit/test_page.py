@@ -202,6 +202,14 @@ def test_a_target_that_is_not_there_is_told_as_such():
     assert "There is no target of the name <i>nobody." in found.text
 
 
+def test_a_name_that_no_target_has_is_no_alarm():
+    """So the app answers it: of no shard and no target."""
+    found = html({**staged.fleet(1), "shards": [], "targets": []}, target="nobody")
+
+    assert "! NO SUCH TARGET" in found
+    assert "NO TICK" not in found
+
+
 # -- fleets -----------------------------------------------------------------------------------------------
 
 
