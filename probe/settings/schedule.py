@@ -49,20 +49,27 @@ _FIELDS = (
 
 def occurrences(schedule: str, start: datetime) -> croniter:
     """Return an iterator over a schedule's times. Raises ``ValueError`` for one that is no NCRONTAB."""
+    plain = " ".join(map(_text, _numbers(schedule), _FIELDS))
+    return croniter(plain, start, second_at_beginning=True, day_or=False)
+
+
+def _numbers(schedule: str) -> list[list[int]]:
+    """Return the numbers of each field, sorted. Raises ``ValueError``."""
     texts = schedule.split()
     if len(texts) == len(_FIELDS) - 1:
         texts.insert(0, "0")
     if len(texts) != len(_FIELDS):
         raise ValueError("not five or six fields")
-    plain = " ".join(_numbers(text, each) for text, each in zip(texts, _FIELDS, strict=True))
-    return croniter(plain, start, second_at_beginning=True, day_or=False)
+    return [
+        sorted({number for part in text.split(",") for number in _range(part, field)})
+        for text, field in zip(texts, _FIELDS, strict=True)
+    ]
 
 
-def _numbers(text: str, field: _Field) -> str:
+def _text(numbers: list[int], field: _Field) -> str:
     """Return a field as a list of its numbers, or ``*`` for all of them."""
-    found = {number for part in text.split(",") for number in _range(part, field)}
     every = range(field.low, field.high + 1)
-    return "*" if len(found) == len(every) else ",".join(map(str, sorted(found)))
+    return "*" if len(numbers) == len(every) else ",".join(map(str, numbers))
 
 
 def _range(part: str, field: _Field) -> range:
@@ -101,7 +108,15 @@ def scheduled_before(schedule: str, now: datetime, tolerance: timedelta) -> date
 
 @cache
 def interval(schedule: str) -> timedelta:
-    """Return the shortest time between two of a schedule's next 200 times. Raises ``ValueError``."""
+    """Return the shortest time between two of a schedule's times, or of its next 200. Raises ``ValueError``.
+
+    Where each hour is like the others, as nearly always, one hour tells: croniter takes 15 ms for 200 times,
+    of each fresh process.
+    """
+    seconds, minutes, *rest = _numbers(schedule)
+    if all(_text(numbers, field) == "*" for numbers, field in zip(rest, _FIELDS[2:], strict=True)):
+        marks = [60 * minute + second for minute in minutes for second in seconds]
+        return timedelta(seconds=min(b - a for a, b in pairwise([*marks, marks[0] + 3600])))
     times = occurrences(schedule, datetime(2026, 1, 1, tzinfo=UTC))
     try:
         found: list[datetime] = [times.get_next(datetime) for _ in range(200)]

@@ -42,7 +42,16 @@ def test_the_probe_and_the_labs_host_agree_though_each_reads_for_itself(schedule
 
 @pytest.mark.parametrize(
     ("schedule", "apart"),
-    [("0 * * * * *", 60), ("15,45 * * * * *", 30), ("0 0 0 * * Mon-Fri", 86400), ("0 0 9-9 * * *", 86400)],
+    [
+        ("0 * * * * *", 60),
+        ("15,45 * * * * *", 30),
+        ("0 */7 * * * *", 4 * 60),
+        ("10,50 0,30 * * * *", 40),
+        ("0 59 * * * *", 3600),
+        ("0 0 */5 * * *", 4 * 3600),
+        ("0 0 0 * * Mon-Fri", 86400),
+        ("0 0 9-9 * * *", 86400),
+    ],
 )
 def test_the_interval_is_the_shortest_time_between_two_ticks(schedule: str, apart: int):
     assert load(PROBE_SCHEDULE=schedule, PROBE_TICK_BUDGET="29").interval == apart * SECOND
