@@ -206,6 +206,16 @@ TAPES = {
     "the first deployment: two hours later it has still not ticked": Tape(
         seen=[], deployed=2 * HOUR, told={"probe-silent": {HERE}}
     ),
+    "a deployment while the secondary is behind the RPO": Tape(
+        seen=[Seen(segments=[*BEFORE, (OK, *[BEHIND] * 20)])],
+        deployed=10 * MINUTE,
+        told={
+            "lag-over-rpo": {
+                ("store", "probe.replication.lag"),
+                ("store", "probe.replication.last_sync.age"),
+            },
+        },
+    ),
     "a vantage is added": Tape(seen=[Seen(segments=DAY)], expected=(HERE, THERE), deployed=10 * MINUTE),
     "a vantage that fell silent before something was deployed": Tape(
         seen=[Seen(segments=DAY + silent(30))], deployed=10 * MINUTE, told={"probe-silent": {HERE}}
