@@ -59,7 +59,7 @@ MUTANTS = {
         ),
     ),
     "a late fact counts": (
-        "observe",
+        "_uncounted",
         "if fact.epoch != self.epoch:",
         "if False:",
         exhaustive.test_a_late_fact_moves_nothing,
