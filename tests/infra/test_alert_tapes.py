@@ -41,10 +41,10 @@ from tests.infra.tapes import (
     told_apart,
 )
 
-STORE = ("store", "")
+STORE = ("store", "all")
 PRIMARY, SECONDARY = ("store", "primary"), ("store", "secondary")
 HERE, THERE = ("store", "francecentral"), ("store", "uksouth")
-VANTAGE = ("", "francecentral")
+VANTAGE = ("all", "francecentral")
 FLAP = (PRIMARY_DOWN, *[OK] * 9)
 OUTAGE = (OK, *[BOTH_DOWN] * 6)
 LOST = Scene(lost=120)
@@ -195,7 +195,7 @@ TAPES = {
     ),
     "two vantages of which one is cut off": Tape(
         seen=[Seen(segments=calm(22)), Seen(segments=[*BEFORE, (OK, *[CUT_OFF] * 7)], vantage="uksouth")],
-        told={"probe-blind": {THERE}, "state-unsaved": {("", "uksouth")}},
+        told={"probe-blind": {THERE}, "state-unsaved": {("all", "uksouth")}},
         expected=(HERE, THERE),
     ),
     # What is no trouble, however it looks.
@@ -311,6 +311,10 @@ def test_a_metric_alert_sees_that_its_condition_is_over_in_data_and_not_in_their
 
     # The secondary has no criterion with data: that would cost a series more, and no read is lost by it.
     assert alerts.over("default", rows) == ALL_DOWN - {"endpoint-down-store-secondary"}
+
+
+def test_no_dimension_is_ever_empty():
+    assert [each for each in rows_told() if not all(each[name] for name in alerts.DIMENSIONS)] == []
 
 
 def test_what_comes_and_goes_in_an_episode_stands_in_no_dimension():
