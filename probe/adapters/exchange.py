@@ -22,6 +22,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -204,18 +205,26 @@ class Line:
                 watch.begin(Phase.TLS)
             connection = await self._made(opened, tls)
         except BaseException:
-            opened.close()
+            with suppress(OSError):  # uvloop may have closed it already, and that must not hide what ended it
+                opened.close()
             raise
         bound.reschedule(deadline)
         return connection
 
     async def _made(self, opened: socket.socket, tls: ssl.SSLContext | None) -> "_Connection":
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: _Connection(self._open),
-            sock=opened,
-            ssl=tls,
-            server_hostname=self._host.rstrip(".") if tls else None,
-        )
+        connection = _Connection(self._open)
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection,
+                sock=opened,
+                ssl=tls,
+                server_hostname=self._host.rstrip(".") if tls else None,
+            )
+        except BaseException:
+            # Where it fails just as it was made, uvloop closes it without a word to its protocol: nobody
+            # else would ever say that it is lost, and ``aclose`` would wait for that.
+            connection.connection_lost(None)
+            raise
         return connection
 
 

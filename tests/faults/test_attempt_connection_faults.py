@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 
+from probe.adapters import exchange
 from probe.core.errors import ProbeError
 from probe.core.reading import Fault, Purpose
 from probe.core.target import Location
@@ -415,3 +416,24 @@ async def test_a_cancelled_attempt_ends_at_once_and_leaves_nothing(attempt_at):
             await asyncio.wait_for(read(session), 0.1)
 
     assert len(server.requests) == 1
+
+
+async def test_a_request_that_ends_just_as_it_is_connected_leaves_nothing_to_wait_for(monkeypatch):
+    """Uvloop closes such a connection without a word to its protocol."""
+    made = exchange._Connection.connection_made
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    line = exchange.Line(url=f"http://127.0.0.1:{port}", limits=exchange.Limits(deadline=5, connect=5))
+    asking = asyncio.create_task(line.ask(exchange.Request(target="/", headers={}), lambda _: 0))
+
+    def cancelled(connection, transport):
+        made(connection, transport)
+        asking.cancel()
+
+    monkeypatch.setattr(exchange._Connection, "connection_made", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    async with asyncio.timeout(5):
+        await line.aclose()
+    server.close()
