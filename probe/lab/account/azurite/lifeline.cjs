@@ -11,10 +11,20 @@ const path = require("node:path");
 
 const folder = process.env.LAB_FOLDER ?? "";
 
+// Azurite may be writing into it at that moment, in a thread: then it is not empty yet, or is there again.
+function takeAway() {
+  for (let left = 20; left > 0 && fs.existsSync(folder); left--) {
+    try {
+      fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 10 });
+    } catch {}
+  }
+}
+
 function end() {
   if (path.basename(folder).startsWith("lab-azurite-")) {
     process.chdir("/");
-    fs.rmSync(folder, { recursive: true, force: true });
+    takeAway();
+    process.once("exit", takeAway);
   }
   process.exit(0);
 }
